@@ -1,0 +1,85 @@
+#pragma once
+
+#include <breakwater/timeline.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
+
+namespace breakwater {
+
+/// The epoch of the clock a store keeps its state by. Instants of different clocks are never compared.
+struct MachineEpoch {
+    using duration = Duration;
+};
+
+/// A reading of a store's clock: whole microseconds, always below 2^53.
+using Instant = std::chrono::time_point<MachineEpoch, Duration>;
+
+/// A span of any chrono unit as whole microseconds, rounded up so that no wait ends early.
+template <class Rep, class Period>
+constexpr Duration to_duration(std::chrono::duration<Rep, Period> span) {
+    return std::chrono::ceil<Duration>(span);
+}
+
+/// How a wait ended.
+enum class Wait : std::uint8_t { elapsed, stopped };
+
+/// Tells the time and owns waiting. Copies are handles to one clock and compare equal; all members are thread-safe.
+///
+/// `now()` never goes backwards by itself. `wait_until(t, stop)` blocks until `now() >= t` or a stop is requested,
+/// whichever is first; a stop already requested returns at once.
+template <class C>
+concept Clock = std::copyable<C> && std::equality_comparable<C> &&
+    requires(const C& clock, Instant t, const std::stop_token& stop) {
+        { clock.now() } noexcept -> std::same_as<Instant>;
+        { clock.wait_until(t, stop) } -> std::same_as<Wait>;
+    };
+
+/// `std::chrono::steady_clock`: the default clock.
+class SteadyClock {
+public:
+    Instant now() const noexcept {
+        return Instant{std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
+    }
+
+    Wait wait_until(Instant t, const std::stop_token& stop) const {
+        std::mutex mutex;
+        std::condition_variable_any wake;
+        std::unique_lock lock{mutex};
+        const std::chrono::steady_clock::time_point until{t.time_since_epoch()};
+        wake.wait_until(lock, stop, until, [&] { return now() >= t; });
+        return stop.stop_requested() ? Wait::stopped : Wait::elapsed;
+    }
+
+    friend bool operator==(SteadyClock, SteadyClock) noexcept { return true; }
+};
+
+static_assert(Clock<SteadyClock>);
+
+/// One reading of a clock, taken when first needed and kept for one step of a call.
+template <Clock C>
+class LazyNow {
+public:
+    explicit LazyNow(const C& clock) noexcept : clock_{&clock} {}
+    Instant operator()() noexcept {
+        if (!read_) {
+            now_ = clock_->now();
+            read_ = true;
+        }
+        return now_;
+    }
+    const C& clock() const noexcept { return *clock_; }
+    bool was_read() const noexcept { return read_; }
+    /// Forgets the reading: time may have passed.
+    void forget() noexcept { read_ = false; }
+
+private:
+    const C* clock_;
+    Instant now_{};
+    bool read_ = false;
+};
+
+}  // namespace breakwater

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <breakwater/error.hpp>
+
+#include <expected>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+/// A value or the reason there is none.
+template <class T>
+using Result = std::expected<T, Error>;
+
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<std::expected<T, Error>> = true;
+
+/// `return fail(Errc::cancelled);`
+[[nodiscard]] inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>{std::move(error)}; }
+[[nodiscard]] inline std::unexpected<Error> fail(Errc code) { return std::unexpected<Error>{Error{code}}; }
+[[nodiscard]] inline std::unexpected<Error> fail(Errc code, std::string message) {
+    return std::unexpected<Error>{Error{code, std::move(message)}};
+}
+
+/// Throws what the error stands for: the user's own exception unchanged if it holds one, else `Exception`.
+[[noreturn]] inline void throw_error(const Error& error) {
+    if (auto own = error.exception()) std::rethrow_exception(own);
+    throw Exception{error};
+}
+
+/// The value, or throws what the error stands for.
+template <class T>
+T value_or_throw(Result<T>&& result) {
+    if (!result) throw_error(result.error());
+    if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+template <class T>
+T value_or_throw(const Result<T>& result) {
+    if (!result) throw_error(result.error());
+    if constexpr (!std::is_void_v<T>) return *result;
+}
+
+}  // namespace breakwater
