@@ -1,0 +1,234 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/machine.hpp>
+#include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/circuit_breaker/state.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/store/memory.hpp>
+
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace breakwater {
+
+/// Stops calling a service that fails, and finds out when it works again.
+///
+/// A handle: copies share the circuit. Thread-safe; never blocks for longer than a few instructions. While the circuit
+/// is closed and calls succeed, a `ConsecutiveFailures` circuit reads no clock and writes nothing shared.
+///
+///     bw::CircuitBreaker breaker{{.name = "ledger", .trip = bw::ConsecutiveFailures{5}}};
+///     bw::Pipeline guard{bw::Retry{{.max_retries = 3}}, breaker};
+///
+/// `Trip` is `AnyTrip` (chosen at run time) or a static choice such as `FailureRate`.
+template <TripRule Trip = AnyTrip, Store StoreType = MemoryStore<>>
+class CircuitBreaker {
+    using Machine = CircuitMachine<Trip>;
+    using Cell = typename StoreType::template Cell<Machine>;
+    using Rules = typename Machine::Options;
+
+    struct Shared {
+        CircuitBreakerOptions<Trip> options;
+        Rules rules;
+        StoreType store;
+        std::shared_ptr<Cell> cell;
+    };
+
+public:
+    static constexpr Place place = Place::admission;
+    using Options = CircuitBreakerOptions<Trip>;
+
+    /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
+    explicit CircuitBreaker(Options options, StoreType store = StoreType{})
+        : shared_{build(std::move(options), std::move(store))} {}
+
+    /// As the constructor, without throwing.
+    static Result<CircuitBreaker> make(Options options, StoreType store = StoreType{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return CircuitBreaker{std::move(options), std::move(store)};
+    }
+
+    /// A permit for one attempt. Record its outcome; destroyed without one it gives its slot back and counts nothing.
+    /// Safe to use after the breaker and its store are gone.
+    class Permit {
+    public:
+        Permit(Permit&& other) noexcept : shared_{std::move(other.shared_)}, ticket_{other.ticket_} {}
+        Permit& operator=(Permit&& other) noexcept {
+            Permit moved{std::move(other)};
+            std::swap(shared_, moved.shared_);
+            std::swap(ticket_, moved.ticket_);
+            return *this;
+        }
+        ~Permit() {
+            if (shared_) release(*shared_, ticket_);
+        }
+
+        /// True if this permit is one of a half-open circuit's probes.
+        bool is_probe() const noexcept { return ticket_.is_probe(); }
+
+        /// Tells the circuit how the attempt ended; the permit is spent. Returns the transition this caused, if any.
+        std::optional<CircuitTransition> record(Outcome outcome) noexcept {
+            const auto shared = std::exchange(shared_, nullptr);
+            if (!shared) return {};
+            LazyNow now{shared->store.clock()};
+            if (outcome == Outcome::neutral) {
+                release(*shared, ticket_);
+                return {};
+            }
+            const typename Machine::Record record{ticket_, tally_of(outcome)};
+            return shared->store.apply(Step{*shared->cell, shared->rules, record}, now).transition;
+        }
+
+    private:
+        friend CircuitBreaker;
+        Permit(std::shared_ptr<const Shared> shared, CircuitTicket ticket) noexcept
+            : shared_{std::move(shared)}, ticket_{ticket} {}
+
+        std::shared_ptr<const Shared> shared_;
+        CircuitTicket ticket_;
+    };
+
+    /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
+    Result<Permit> try_acquire() const {
+        LazyNow now{shared_->store.clock()};
+        const auto admission = shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+        if (admission.admitted) return Permit{shared_, admission.ticket};
+        return fail(refusal_of(admission.state, admission.retry_after));
+    }
+
+    /// What the circuit looks like now. Changes nothing.
+    CircuitSnapshot snapshot() const {
+        CircuitSnapshot seen =
+            Machine::snapshot(shared_->store.peek(*shared_->cell), shared_->rules, shared_->store.clock().now());
+        seen.name = shared_->options.name;
+        return seen;
+    }
+    CircuitState state() const { return shared_->store.peek(*shared_->cell).phase; }
+
+    std::string_view name() const noexcept { return shared_->options.name; }
+    const Options& options() const noexcept { return shared_->options; }
+    const auto& clock() const noexcept { return shared_->store.clock(); }
+
+    // The policy.
+
+    /// The permit of one attempt. Gives a probe's slot back when it goes without a verdict.
+    class Lane {
+    public:
+        Lane() = default;
+        Lane(Lane&&) = delete;
+        ~Lane() {
+            if (shared_ != nullptr && ticket_.is_probe()) release(*shared_, ticket_);
+        }
+
+    private:
+        friend CircuitBreaker;
+        const Shared* shared_ = nullptr;  // the pipeline that runs the call holds the breaker
+        CircuitTicket ticket_;
+        CircuitState refused_in_ = CircuitState::closed;
+    };
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        const auto admission = with_now(call, clock(), [&](auto& now) {
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+        });
+        if (admission.transition) report(call, *admission.transition, Duration{0});
+        if (!admission.admitted) {
+            lane.refused_in_ = admission.state;
+            return reject(Errc::circuit_open, admission.retry_after);
+        }
+        lane.shared_ = shared_.get();
+        lane.ticket_ = admission.ticket;
+        if (admission.ticket.is_probe()) {
+            call.probing = true;
+            call.attempt_deadline = call.now() + shared_->rules.probe_lease;
+        }
+        return proceed;
+    }
+
+    /// After an inner wait: gives the permit back and asks anew.
+    Before reask(Lane& lane, auto& call) const noexcept {
+        leave(lane, call);
+        return before(lane, call);
+    }
+
+    template <class T>
+    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+        const Outcome outcome = result ? Outcome::success : judge(result.error(), call);
+        if (outcome == Outcome::neutral) {
+            leave(lane, call);
+            return done;
+        }
+        const typename Machine::Record record{lane.ticket_, tally_of(outcome)};
+        const auto recorded = with_now(call, clock(), [&](auto& now) {
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, record}, now);
+        });
+        lane.shared_ = nullptr;
+        end_probe(lane, call);
+        if (recorded.late) [[unlikely]] call.emit({.kind = EventKind::late_result, .policy = name()});
+        if (recorded.transition) [[unlikely]] report(call, *recorded.transition, recorded.open_for);
+        return done;
+    }
+
+    Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
+        return refusal_of(lane.refused_in_, before.delay);
+    }
+
+private:
+    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        const Rules rules = rules_of(options);
+        auto cell = store.template cell<Machine>("circuit", options.name, rules);
+        return std::make_shared<const Shared>(Shared{std::move(options), rules, std::move(store), std::move(cell)});
+    }
+
+    static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
+        if (!ticket.is_probe()) return;
+        LazyNow now{shared.store.clock()};
+        shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
+    }
+
+    static void end_probe(const Lane& lane, auto& call) noexcept {
+        if (!lane.ticket_.is_probe()) return;
+        call.probing = false;
+        call.attempt_deadline = Instant::max();
+    }
+    static void leave(Lane& lane, auto& call) noexcept {
+        if (lane.shared_ != nullptr) release(*lane.shared_, lane.ticket_);
+        lane.shared_ = nullptr;
+        end_probe(lane, call);
+    }
+
+    Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
+        return Error{Error::refusal(Errc::circuit_open, name(), retry_after)}.set_circuit(state);
+    }
+
+    Outcome judge(const Error& error, auto& call) const noexcept {
+        const Outcome outcome = classify(shared_->options.classify, error);
+        if (outcome != Outcome::failure || error.code() != Errc::deadline_exceeded) return outcome;
+        const bool ran = call.attempt_began != Instant::max() &&
+                         call.now() - call.attempt_began >= shared_->options.deadline_counts_after;
+        return ran ? Outcome::failure : Outcome::neutral;
+    }
+
+    void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {
+        switch (transition.to) {
+            case CircuitState::open:
+                call.emit({.kind = EventKind::circuit_opened, .policy = name(), .delay = open_for});
+                break;
+            case CircuitState::half_open: call.emit({.kind = EventKind::circuit_half_opened, .policy = name()}); break;
+            case CircuitState::closed: call.emit({.kind = EventKind::circuit_closed, .policy = name()}); break;
+        }
+    }
+
+    std::shared_ptr<const Shared> shared_;
+};
+
+template <Store S>
+CircuitBreaker(CircuitBreakerOptions<AnyTrip>, S) -> CircuitBreaker<AnyTrip, S>;
+
+static_assert(Policy<CircuitBreaker<>>);
+
+}  // namespace breakwater

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/circuit_breaker/trip.hpp>
+#include <breakwater/clock.hpp>
+#include <breakwater/error.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace breakwater {
+
+/// A probe slot of a half-open circuit: free, or lent to one probe until `expires`.
+struct ProbeLease {
+    std::uint64_t token = 0;  ///< 0: free. Otherwise fences the holder: a slot lent again has another token.
+    Instant expires{};
+    friend bool operator==(const ProbeLease&, const ProbeLease&) = default;
+};
+
+/// All that a circuit remembers.
+template <TripRule Trip>
+struct CircuitBreakerState {
+    CircuitState phase = CircuitState::closed;
+    std::uint64_t generation = 1;     ///< Grows with every transition; results of an earlier one are late.
+    Instant changed{};                ///< When the phase was entered.
+    Instant open_until{};             ///< While open: when the first probe is let through.
+    std::uint32_t successes = 0;      ///< While half-open: probes that succeeded.
+    std::uint64_t probes = 0;         ///< Probes ever lent; the next token.
+    std::uint64_t late_results = 0;   ///< Results that came from an earlier generation or an expired lease.
+    std::array<ProbeLease, max_half_open_probes> leases{};
+    typename Trip::State counted;
+};
+
+/// What admission hands out: proof of which generation, and of which probe slot, a call belongs to.
+struct CircuitTicket {
+    std::uint64_t generation = 0;
+    std::uint64_t token = 0;  ///< The probe's lease token; 0 for a call through a closed circuit.
+    std::uint32_t slot = 0;
+    Instant expires{};        ///< When a probe's lease ends.
+
+    constexpr bool is_probe() const noexcept { return token != 0; }
+};
+
+/// A circuit as seen from outside. Reading it changes nothing.
+struct CircuitSnapshot {
+    std::string name{};
+    CircuitState state = CircuitState::closed;  ///< An open circuit whose time is over still reads as open.
+    std::uint64_t generation = 0;
+    TripCounts counts{};
+    std::uint32_t probes_in_flight = 0;
+    std::uint32_t probe_successes = 0;
+    std::uint64_t late_results = 0;
+    Duration in_state{};                        ///< Since the last transition; zero if there was none.
+    std::optional<Duration> retry_after{};      ///< While open: until the first probe is let through.
+};
+
+}  // namespace breakwater

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <breakwater/pipeline/policy.hpp>
+
+namespace breakwater {
+
+/// One deadline for everything inside: all attempts, backoff delays and queue waits together.
+///
+/// No wait that would pass it is begun; the call then ends at once with the last real error. A callable that is
+/// running is not interrupted: it may take the call as its argument and heed `remaining()`; `ResilientClient` aborts
+/// the transfer. The nearest of several deadlines holds.
+class Deadline {
+public:
+    static constexpr Place place = Place::deadline;
+    struct Lane {};
+
+    /// Throws `Exception` (`invalid_options`) unless `limit` > 0.
+    explicit Deadline(Duration limit) : limit_{limit} {
+        if (limit <= Duration{0}) throw Exception{Error{Errc::invalid_options, "deadline: must be > 0 s"}};
+    }
+
+    Before before(Lane&, auto& call) const noexcept {
+        call.set_deadline(limit_);
+        return proceed;
+    }
+    After after(Lane&, auto&, auto&) const noexcept { return done; }
+
+private:
+    Duration limit_;
+};
+
+}  // namespace breakwater

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/error.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace breakwater {
+
+enum class EventKind : std::uint8_t {
+    attempt_started,
+    attempt_ended,      ///< `took`; `code` if it failed; `status` if an answer arrived.
+    retry_scheduled,    ///< `delay` until the next attempt; `code` says why.
+    permit_refused,     ///< `policy` refused with `code`; `delay` is its retry_after.
+    limiter_waited,     ///< The call waited `delay` for a permit.
+    limiter_paused,     ///< The service asked for a pause of `delay`.
+    circuit_opened,     ///< `delay` until the first probe.
+    circuit_half_opened,
+    circuit_closed,
+    late_result,        ///< A result from an earlier generation; it changed nothing.
+    cache_hit,
+    cache_stored,
+    cache_stale_served,
+    fallback_used,
+    redirected,
+    call_ended,         ///< `took`; `code` if it failed; `attempt` is the number of attempts.
+};
+
+constexpr std::string_view to_string(EventKind kind) noexcept {
+    switch (kind) {
+        case EventKind::attempt_started: return "attempt_started";
+        case EventKind::attempt_ended: return "attempt_ended";
+        case EventKind::retry_scheduled: return "retry_scheduled";
+        case EventKind::permit_refused: return "permit_refused";
+        case EventKind::limiter_waited: return "limiter_waited";
+        case EventKind::limiter_paused: return "limiter_paused";
+        case EventKind::circuit_opened: return "circuit_opened";
+        case EventKind::circuit_half_opened: return "circuit_half_opened";
+        case EventKind::circuit_closed: return "circuit_closed";
+        case EventKind::late_result: return "late_result";
+        case EventKind::cache_hit: return "cache_hit";
+        case EventKind::cache_stored: return "cache_stored";
+        case EventKind::cache_stale_served: return "cache_stale_served";
+        case EventKind::fallback_used: return "fallback_used";
+        case EventKind::redirected: return "redirected";
+        case EventKind::call_ended: return "call_ended";
+    }
+    return "unknown";
+}
+
+/// One fact about one call. The string views live as long as the observer's call; copy what is kept.
+struct Event {
+    EventKind kind{};
+    std::string_view policy{};        ///< The policy's name, or empty.
+    std::string_view subject{};       ///< What is called, for example "GET /inventory"; never a query or secret.
+    unsigned attempt = 0;             ///< The number of the attempt, from 1; 0 before the first.
+    unsigned max_attempts = 0;        ///< How many attempts the call may make; 0 if nothing limits or retries it.
+    Instant at{};                     ///< When, by the call's clock.
+    std::optional<Errc> code{};
+    std::optional<int> status{};
+    std::optional<Duration> delay{};
+    std::optional<Duration> took{};
+};
+
+/// Watches. Called on the thread the fact happened on, after the state change, with nothing held: it may re-enter
+/// breakwater. What it throws is dropped. Copies share one function, which must be thread-safe.
+class Observer {
+public:
+    Observer() = default;
+    template <class F>
+        requires(!std::same_as<std::remove_cvref_t<F>, Observer> && std::invocable<F&, const Event&>)
+    Observer(F function)  // a function is an observer
+        : function_{std::make_shared<std::function<void(const Event&)>>(std::move(function))} {}
+
+    explicit operator bool() const noexcept { return function_ != nullptr; }
+
+    void operator()(const Event& event) const noexcept {
+        if (!function_) return;
+        try {
+            (*function_)(event);
+        } catch (...) {  // an observer cannot break a call
+        }
+    }
+
+private:
+    std::shared_ptr<const std::function<void(const Event&)>> function_;
+};
+
+}  // namespace breakwater

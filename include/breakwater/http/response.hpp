@@ -1,0 +1,97 @@
+#pragma once
+
+#include <breakwater/http/headers.hpp>
+#include <breakwater/http/json_document.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/timeline.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace breakwater {
+
+/// Where a response came from.
+enum class Source : std::uint8_t {
+    network,
+    cache,        ///< Fresh, from the cache.
+    stale_cache,  ///< From the cache past its lifetime, because the service could not be asked.
+    coalesced,    ///< Another call's answer to the same question.
+    fallback,     ///< The call's fallback.
+};
+
+constexpr std::string_view to_string(Source source) noexcept {
+    switch (source) {
+        case Source::network: return "network";
+        case Source::cache: return "cache";
+        case Source::stale_cache: return "stale_cache";
+        case Source::coalesced: return "coalesced";
+        case Source::fallback: return "fallback";
+    }
+    return "unknown";
+}
+
+/// An answer to a request. A regular value; only `status`, `headers` and `body` come from the service.
+///
+/// `json()` and `try_json()` on a const response may be called by several threads at once.
+struct Response {
+    int status = 0;
+    Headers headers{};
+    std::string body{};
+    std::string url{};           ///< Of the answer: after redirects, without credentials.
+    std::string http_version{};  ///< "1.0", "1.1", "2" or "3"; empty if it is not known.
+    Source source = Source::network;
+    Timeline timeline{};      ///< The attempts of the call; empty when a transport is used directly.
+    JsonDocument document{};  ///< What `json()` keeps; nothing to set.
+
+    /// 2xx.
+    bool is_success() const noexcept { return status >= 200 && status < 300; }
+
+    /// The value of the first header of this name. Valid until the headers change.
+    std::optional<std::string_view> header(std::string_view name) const noexcept { return headers.get(name); }
+
+    /// The body as JSON, parsed on first use and kept here: changes to it stay in this response, later changes to
+    /// `body` do not show. A body that is not JSON throws `Exception` with `Errc::decode_failed`, the path of the URL
+    /// and the place of the mistake.
+    nlohmann::json& json() & { return parsed(); }
+    const nlohmann::json& json() const& { return parsed(); }
+    nlohmann::json& json() && = delete;  // the document would be gone with the response
+    const nlohmann::json& json() const&& = delete;
+
+    /// The same document as a value of its own, and the mistake as an error. What `json()` has not kept already is
+    /// parsed again by each call.
+    Result<nlohmann::json> try_json() const& {
+        if (const auto* kept = document.get()) return *kept;
+        auto own = parse_json(body);
+        if (!own) return fail(explain(std::move(own.error())));
+        return own;
+    }
+    Result<nlohmann::json> try_json() && {
+        if (auto* kept = document.get()) return std::move(*kept);
+        return std::as_const(*this).try_json();
+    }
+
+private:
+    // Without "private" data the struct stays an aggregate.
+    nlohmann::json& parsed() const {
+        auto result = document.parse(body);
+        if (!result) throw_error(explain(std::move(result.error())));
+        return **result;
+    }
+
+    Error explain(Error error) const {
+        std::string_view path{url};
+        if (const auto authority = path.find("://"); authority != path.npos) path.remove_prefix(authority + 3);
+        path = path.substr(0, path.find_first_of("?#"));
+        const auto slash = path.find('/');
+        error.set_subject(slash == path.npos ? "/" : std::string{path.substr(slash)});
+        if (status >= 100 && status <= 599) error.set_status(status);
+        return error;
+    }
+};
+
+}  // namespace breakwater

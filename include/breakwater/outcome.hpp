@@ -1,0 +1,71 @@
+#pragma once
+
+#include <breakwater/error.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+namespace breakwater {
+
+/// What an attempt says about the service. Neutral says nothing: it is counted nowhere.
+enum class Outcome : std::uint8_t { success, failure, neutral };
+
+/// Outcomes in bulk, so that one outcome and a batch from another process mean the same everywhere.
+struct Tally {
+    std::uint32_t successes = 0;
+    std::uint32_t failures = 0;
+    std::uint32_t slow = 0;  ///< Of all these, how many were slow calls.
+    std::uint32_t tail = 0;  ///< Failures after the last success.
+
+    friend bool operator==(const Tally&, const Tally&) = default;
+};
+
+/// A tally of one.
+constexpr Tally tally_of(Outcome outcome) noexcept {
+    if (outcome == Outcome::success) return {.successes = 1};
+    if (outcome == Outcome::failure) return {.failures = 1, .tail = 1};
+    return {};
+}
+
+/// A rule of the user's that decides what an error says about the service; nullopt leaves it to `default_outcome`.
+/// Called from any thread that makes a call, with nothing held. If it throws, the default holds.
+using Classifier = std::function<std::optional<Outcome>(const Error&)>;
+
+/// What an HTTP status says about the service: 5xx, 408 and 429 are failures; any other answer shows that it works.
+constexpr Outcome outcome_of_status(int status) noexcept {
+    return status >= 500 || status == 408 || status == 429 ? Outcome::failure : Outcome::success;
+}
+
+/// What an error says about the service. Refusals, stop requests and the caller's own mistakes are neutral; an answer
+/// counts by its status, and a 429 that names a Retry-After is neutral (it pauses the limiter instead). A passed
+/// deadline is a failure here; the driver makes it neutral if the attempt hardly ran.
+inline Outcome default_outcome(const Error& error) noexcept {
+    if (is_refusal(error.code())) return Outcome::neutral;
+    switch (error.code()) {
+        case Errc::cancelled:
+        case Errc::invalid_options:
+        case Errc::invalid_request: return Outcome::neutral;
+        case Errc::redirect_refused:
+        case Errc::too_many_redirects: return Outcome::success;
+        default: break;
+    }
+    if (const auto status = error.status()) {
+        if (*status == 429 && error.retry_after()) return Outcome::neutral;
+        return outcome_of_status(*status);
+    }
+    return Outcome::failure;
+}
+
+/// `rule` if it decides, else `default_outcome`.
+inline Outcome classify(const Classifier& rule, const Error& error) noexcept {
+    if (rule) {
+        try {
+            if (const auto outcome = rule(error)) return *outcome;
+        } catch (...) {  // a broken rule must not break the call
+        }
+    }
+    return default_outcome(error);
+}
+
+}  // namespace breakwater

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/fallback.hpp>
+#include <breakwater/pipeline/blocking_driver.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+
+#include <array>
+#include <cstddef>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+/// Watches a pipeline's calls: `Pipeline{Observe{on_event}, …}`.
+class Observe {
+public:
+    struct Lane {};
+    explicit Observe(Observer observer) : observer_{std::move(observer)} {}
+    Before before(Lane&, auto& call) const noexcept {
+        call.observer = &observer_;
+        return proceed;
+    }
+    After after(Lane&, auto&, auto&) const noexcept { return done; }
+
+private:
+    Observer observer_;
+};
+
+/// Makes a pipeline tell the time and wait by `clock`: `Pipeline{UseClock{manual}, …}`.
+template <Clock C>
+class UseClock {
+public:
+    struct Lane {};
+    explicit UseClock(C clock) : clock_{std::move(clock)} {}
+    const C& clock() const noexcept { return clock_; }
+    Before before(Lane&, auto&) const noexcept { return proceed; }
+    After after(Lane&, auto&, auto&) const noexcept { return done; }
+
+private:
+    C clock_;
+};
+
+namespace detail {
+
+template <class P>
+concept TellsTime = requires(const P& policy) { policy.clock(); };
+
+/// The clock of the first policy that has one, else the steady clock.
+template <class... P>
+constexpr auto clock_of(const std::tuple<P...>& policies) {
+    constexpr std::size_t first = [] {
+        constexpr std::array<bool, sizeof...(P) + 1> has{TellsTime<P>..., true};
+        std::size_t i = 0;
+        while (!has[i]) ++i;
+        return i;
+    }();
+    if constexpr (first < sizeof...(P)) return std::get<first>(policies).clock();
+    else return SteadyClock{};
+}
+
+template <class... P>
+consteval bool fallback_is_outside() {
+    bool inside = false;
+    bool good = true;
+    ((good = good && !(inside && place_of<P> == Place::fallback),
+      inside = inside || place_of<P> == Place::retry || place_of<P> == Place::admission),
+     ...);
+    return good;
+}
+
+}  // namespace detail
+
+/// Policies around any callable, outermost first.
+///
+/// A handle: copies share the policies' state; thread-safe. `run` blocks until the call is over and never throws what
+/// the callable threw: it becomes an `Error` (`value_or_throw` gives it back). The guarded path of a call that
+/// succeeds allocates nothing.
+template <Policy... P>
+class Pipeline {
+    static_assert(detail::fallback_is_outside<P...>(),
+                  "breakwater: a Fallback must stand outside Retry, CircuitBreaker and RateLimiter. Inside, it would turn "
+                  "failures into successes before they can be retried or counted. Write it before them.");
+
+public:
+    using ClockType = std::remove_cvref_t<decltype(detail::clock_of(std::declval<const std::tuple<P...>&>()))>;
+    using CallType = Call<ClockType>;
+
+    explicit Pipeline(P... policies) : policies_{std::move(policies)...}, clock_{detail::clock_of(policies_)} {}
+
+    /// Guards one call of `function`, which may return `T`, `void` or `Result<T>`, may throw, and may take nothing or
+    /// the `Call&`. It runs once for each attempt.
+    template <class F>
+    auto run(F&& function) const -> Result<GuardedValue<F, CallType>> {
+        CallType call{clock_};
+        return drive(call, function);
+    }
+
+    template <class F>
+    auto run(F&& function, const CallOptions<GuardedValue<F, CallType>>& options) const
+        -> Result<GuardedValue<F, CallType>> {
+        CallType call{clock_};
+        call.stop = &options.stop;
+        call.resendable = options.resendable;
+        call.subject = options.subject;
+        call.has_own_fallback = static_cast<bool>(options.fallback);
+        if (options.deadline) call.set_deadline(*options.deadline);
+        auto result = drive(call, function);
+        if (!result && options.fallback && fallback_by_default(result.error())) {
+            call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
+            answer_by(options.fallback, result);
+        }
+        return result;
+    }
+
+    /// The decorator form: a callable with `function`'s parameters that guards each call of it. It owns `function` and
+    /// a copy of this handle. Arguments are passed to every attempt as lvalues.
+    template <class F>
+    auto wrap(F function) const {
+        return [guard = *this, function = std::move(function)]<class... Args>(Args&&... args)
+                   requires std::invocable<const F&, Args&...>
+        { return guard.run([&]() -> decltype(auto) { return std::invoke(function, args...); }); };
+    }
+
+    const std::tuple<P...>& policies() const noexcept { return policies_; }
+    const ClockType& clock() const noexcept { return clock_; }
+
+private:
+    template <class F>
+    auto drive(CallType& call, F& function) const {
+        using T = GuardedValue<F, CallType>;
+        return BlockingDriver<CallType, T, F, P...>{policies_, call, function}.run();
+    }
+
+    std::tuple<P...> policies_;
+    ClockType clock_;
+};
+
+}  // namespace breakwater

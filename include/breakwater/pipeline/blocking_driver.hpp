@@ -1,0 +1,224 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+namespace detail {
+
+template <class F, class AnyCall>
+decltype(auto) invoke_with(F& function, AnyCall& call) {
+    if constexpr (std::invocable<F&>) return std::invoke(function);
+    else return std::invoke(function, call);
+}
+
+template <class R>
+struct Unwrapped {
+    using type = R;
+};
+template <class T>
+struct Unwrapped<std::expected<T, Error>> {
+    using type = T;
+};
+
+/// What an exception in flight says. Call in a handler.
+inline Error error_in_flight() {
+    try {
+        throw;
+    } catch (const Exception& own) {
+        return own.error();
+    } catch (const std::exception& other) {
+        return std::move(Error{Errc::exception, other.what()}.set_exception(std::current_exception()));
+    } catch (...) {
+        return std::move(Error{Errc::exception}.set_exception(std::current_exception()));
+    }
+}
+
+}  // namespace detail
+
+/// The `T` of the `Result<T>` that guarding `F` gives: `F` may return `T`, `void` or `Result<T>`, and take nothing or
+/// the call.
+template <class F, class AnyCall = Call<SteadyClock>>
+using GuardedValue = typename detail::Unwrapped<
+    std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>::type;
+
+/// Runs a call through policies on the calling thread. All waiting of blocking calls is here.
+template <class AnyCall, class T, class F, class... P>
+class BlockingDriver {
+public:
+    BlockingDriver(const std::tuple<P...>& policies, AnyCall& call, F& function) noexcept
+        : policies_{policies}, call_{call}, function_{function} {}
+
+    Result<T> run() {
+        if (auto ended = over()) return fail(*std::move(ended));
+        Outside outside;
+        return enter<0>(outside);
+    }
+
+private:
+    /// The end of the chain of frames.
+    struct Outside {
+        std::optional<Error> reask(AnyCall&) noexcept { return {}; }
+    };
+
+    /// One policy's passage, linked to the ones outside it.
+    template <class Q, class Outer>
+    struct Frame {
+        const Q& policy;
+        Outer& outer;
+        typename Q::Lane lane{};
+
+        /// Asks the policies from the outermost to this one whether what they admitted still stands.
+        std::optional<Error> reask(AnyCall& call) {
+            if (auto refused = outer.reask(call)) return refused;
+            if constexpr (requires { policy.reask(lane, call); }) {
+                const Before before = policy.reask(lane, call);
+                if (before.kind != Before::Kind::proceed) return refusal(before, call);
+            }
+            return {};
+        }
+        Error refusal(const Before& before, AnyCall& call) {
+            Error error = [&] {
+                if constexpr (requires { policy.refusal(lane, call, before); }) {
+                    return policy.refusal(lane, call, before);
+                } else {
+                    return Error::refusal(before.code, name_of(policy),
+                                          before.delay < Duration{0} ? std::nullopt : std::optional{before.delay});
+                }
+            }();
+            call.emit({.kind = EventKind::permit_refused, .policy = name_of(policy), .code = error.code(),
+                       .delay = error.retry_after()});
+            return error;
+        }
+    };
+
+    template <std::size_t I, class Outer>
+    Result<T> enter(Outer& outer) {
+        if constexpr (I == sizeof...(P)) {
+            return attempt();
+        } else {
+            using Q = std::tuple_element_t<I, std::tuple<P...>>;
+            Frame<Q, Outer> frame{std::get<I>(policies_), outer};
+            Before before = frame.policy.before(frame.lane, call_);
+            if (before.kind != Before::Kind::proceed) [[unlikely]] {
+                if constexpr (requires { frame.policy.answer(frame.lane, call_); }) {
+                    if (before.kind == Before::Kind::answer) return frame.policy.answer(frame.lane, call_);
+                }
+                if (auto refused = until_admitted(frame, before)) return fail(*std::move(refused));
+            }
+            for (;;) {
+                After after;
+                Result<T> result = pass<I>(frame, after);
+                if (!after.again) [[likely]] return result;
+                if (const auto ended = wait(after.delay)) return fail(stopped(*ended, result));
+            }
+        }
+    }
+
+    template <std::size_t I, class ThisFrame>
+    Result<T> pass(ThisFrame& frame, After& after) {
+        Result<T> result = enter<I + 1>(frame);
+        after = frame.policy.after(frame.lane, call_, result);
+        return result;
+    }
+
+    /// Waits as often as the policy asks for; after each wait, everything outside is asked again.
+    template <class ThisFrame>
+    [[gnu::noinline]] std::optional<Error> until_admitted(ThisFrame& frame, Before before) {
+        while (before.kind == Before::Kind::wait) {
+            if (call_.probing || call_.remaining() <= before.delay) return frame.refusal(before, call_);
+            if (auto ended = wait(before.delay)) return ended;
+            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(frame.policy), .delay = before.delay});
+            if (auto refused = frame.outer.reask(call_)) return refused;
+            before = frame.policy.before(frame.lane, call_);
+        }
+        if (before.kind == Before::Kind::proceed) return {};
+        return frame.refusal(before, call_);
+    }
+
+    Result<T> attempt() {
+        if (call_.stop_requested()) [[unlikely]] return fail(Errc::cancelled);
+        if (call_.out_of_time()) [[unlikely]] return fail(Errc::deadline_exceeded);
+        ++call_.attempt;
+        call_.attempt_began = call_.now.was_read() ? call_.now() : Instant::max();
+        if (!call_.is_observed()) return invoke();
+        const Instant began = call_.attempt_began = call_.now();
+        call_.emit({.kind = EventKind::attempt_started});
+        Result<T> result = invoke();
+        const Duration took = call_.now() - began;
+        if (result) {
+            call_.emit({.kind = EventKind::attempt_ended, .took = took});
+        } else {
+            call_.emit({.kind = EventKind::attempt_ended, .code = result.error().code(),
+                        .status = result.error().status(), .took = took});
+        }
+        return result;
+    }
+
+    Result<T> invoke() {
+        const Forget forget{call_};
+        try {
+            if constexpr (is_result<std::remove_cvref_t<decltype(detail::invoke_with(function_, call_))>>) {
+                return detail::invoke_with(function_, call_);
+            } else if constexpr (std::is_void_v<T>) {
+                detail::invoke_with(function_, call_);
+                return {};
+            } else {
+                return Result<T>{std::in_place, detail::invoke_with(function_, call_)};
+            }
+        } catch (...) {
+            return fail(detail::error_in_flight());
+        }
+    }
+
+    /// Time has passed when the callable returns.
+    struct Forget {
+        AnyCall& call;
+        ~Forget() { call.now.forget(); }
+    };
+
+    std::optional<Error> over() noexcept {
+        if (call_.stop_requested()) return Error{Errc::cancelled};
+        if (call_.out_of_time()) return Error{Errc::deadline_exceeded};
+        return {};
+    }
+
+    /// Waits; says why the call is over if it is.
+    std::optional<Error> wait(Duration delay) {
+        if (delay > Duration{0}) {
+            const std::stop_token none;
+            call_.now.clock().wait_until(call_.now() + delay, call_.stop != nullptr ? *call_.stop : none);
+            call_.now.forget();
+        }
+        return over();
+    }
+
+    /// The last real error, cut short. A cancelled call is cancelled, whatever failed before.
+    static Error stopped(const Error& by, const Result<T>& result) {
+        if (result) return by;
+        if (by.code() != Errc::cancelled) return std::move(Error{result.error()}.set_stopped_by(by.code()));
+        return std::move(Error{Errc::cancelled, "the last error was: " + result.error().message()}
+                             .set_attempts(result.error().attempts())
+                             .set_sent(result.error().sent()));
+    }
+
+    const std::tuple<P...>& policies_;
+    AnyCall& call_;
+    F& function_;
+};
+
+}  // namespace breakwater

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/result.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string_view>
+#include <type_traits>
+
+namespace breakwater {
+
+/// What one call of a pipeline may be told: `guard.run(f, {.stop = token, .deadline = 2s})`.
+template <class T>
+struct CallOptions {
+    std::stop_token stop{};                                ///< Ends the call and its waits with `Errc::cancelled`.
+    std::optional<Duration> deadline{};                    ///< From now, for all attempts and waits together.
+    std::function<Result<T>(const Error&)> fallback{};     ///< Replaces the pipeline's own fallback for this call.
+    bool resendable = true;                                ///< False: retry only what certainly never arrived.
+    std::string_view subject{};                            ///< What is called, for events and messages.
+};
+
+/// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable
+/// may take it as its argument. It belongs to the thread (or coroutine) that makes the call.
+template <Clock C = SteadyClock>
+class Call {
+public:
+    explicit Call(const C& clock) noexcept : now{clock} {}
+
+    /// The call's clock, read at most once between two waits or attempts.
+    LazyNow<C> now;
+
+    /// When the call has to be over; `Instant::max()` for never.
+    Instant deadline = Instant::max();
+
+    unsigned attempt = 0;                     ///< The attempt under way or made last; 0 before the first.
+    unsigned max_attempts = 0;                ///< 0: nothing limits or retries.
+    Instant attempt_began = Instant::max();   ///< `max()` if nobody needed to know.
+    bool resendable = true;                   ///< See `CallOptions`.
+    bool has_own_fallback = false;            ///< The call brings a fallback of its own.
+    bool probing = false;                     ///< The attempt holds a half-open circuit's probe: it must not wait.
+    Instant attempt_deadline = Instant::max();  ///< When the attempt has to be over: the end of a probe's lease.
+    const std::stop_token* stop = nullptr;
+    const Observer* observer = nullptr;
+    std::string_view subject{};
+
+    bool stop_requested() const noexcept { return stop != nullptr && stop->stop_requested(); }
+    std::stop_token stop_token() const noexcept { return stop != nullptr ? *stop : std::stop_token{}; }
+
+    /// Time left until the deadline: zero if it has passed, `Duration::max()` if there is none.
+    Duration remaining() noexcept {
+        return deadline == Instant::max() ? Duration::max() : std::max(Duration{0}, deadline - now());
+    }
+    bool out_of_time() noexcept { return deadline != Instant::max() && now() >= deadline; }
+
+    void set_deadline(Duration from_now) noexcept {
+        const Instant start = now();
+        if (from_now < Instant::max() - start) deadline = std::min(deadline, start + from_now);
+    }
+
+    bool is_observed() const noexcept { return observer != nullptr && *observer; }
+
+    /// Reports a fact; fills in what the call knows.
+    void emit(Event event) noexcept {
+        if (!is_observed()) return;
+        event.at = now();
+        event.subject = subject;
+        if (event.attempt == 0) event.attempt = attempt;
+        event.max_attempts = max_attempts;
+        (*observer)(event);
+        now.forget();  // the observer may have taken its time
+    }
+};
+
+/// Calls `use(now)` with the call's reading of the time if `clock` is the call's clock, else with one of its own.
+template <class AnyCall, Clock C, class F>
+decltype(auto) with_now(AnyCall& call, const C& clock, F use) {
+    if constexpr (std::is_same_v<decltype(call.now), LazyNow<C>>) {
+        if (call.now.clock() == clock) return use(call.now);
+    }
+    LazyNow<C> own{clock};
+    return use(own);
+}
+
+}  // namespace breakwater

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/result.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+namespace breakwater {
+
+/// What a policy says before the call goes on inwards.
+class Before {
+public:
+    enum class Kind : std::uint8_t { proceed, wait, reject, answer };
+
+    Kind kind = Kind::proceed;
+    Errc code = Errc::failure;  ///< Of a rejection; of a wait: what it turns into if the call may not wait.
+    Duration delay{};           ///< Of a wait; of a rejection: retry_after, or negative for none.
+};
+inline constexpr Before proceed{};
+/// Ask again after `delay`. Becomes a rejection with `code` if the deadline is nearer or a probe is under way.
+constexpr Before wait_for(Duration delay, Errc code) noexcept { return {Before::Kind::wait, code, delay}; }
+constexpr Before reject(Errc code, Duration retry_after = Duration{-1}) noexcept {
+    return {Before::Kind::reject, code, retry_after};
+}
+/// The policy has the result itself: `answer(lane, call)` gives it.
+inline constexpr Before answer_now{Before::Kind::answer, Errc::failure, {}};
+
+/// What a policy says when the call has come back.
+struct After {
+    bool again = false;
+    Duration delay{};
+};
+inline constexpr After done{};
+constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
+
+/// Decides before and after a call; never waits itself. A policy is a handle: copies share state, all members are
+/// thread-safe.
+///
+/// - `Lane` is what the policy keeps for one passage of one call; default-constructed before, destroyed after, on
+///   every way out. A permit in it gives itself back there.
+/// - `before(lane, call)` says proceed, wait, reject or answer. After a wait it is asked again, and so is every policy
+///   outside it that has a `reask(lane, call)`.
+/// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly
+///   once for each passage inwards. Must not throw.
+/// - Optional: `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events.
+///
+/// ```
+/// struct Archetype {
+///     struct Lane {};
+///     Before before(Lane&, auto&) const { return proceed; }
+///     After after(Lane&, auto&, auto&) const { return done; }
+/// };
+/// ```
+template <class P>
+concept Policy = std::copy_constructible<P> && std::default_initializable<typename P::Lane> &&
+    requires(const P& policy, typename P::Lane& lane, Call<SteadyClock>& call, Result<int>& result) {
+        { policy.before(lane, call) } -> std::same_as<Before>;
+        { policy.after(lane, call, result) } -> std::same_as<After>;
+    };
+
+/// Where a policy stands in the way of a call, for the order checks. A policy that says nothing may stand anywhere.
+enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, admission };
+
+template <class P>
+inline constexpr Place place_of = Place::anywhere;
+template <class P>
+    requires requires { { P::place } -> std::convertible_to<Place>; }
+inline constexpr Place place_of<P> = P::place;
+
+template <class P>
+std::string_view name_of(const P& policy) noexcept {
+    if constexpr (requires { { policy.name() } -> std::convertible_to<std::string_view>; }) return policy.name();
+    else return {};
+}
+
+}  // namespace breakwater

@@ -1,0 +1,229 @@
+#pragma once
+
+#include <breakwater/events.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/rate_limiter/machine.hpp>
+#include <breakwater/rate_limiter/options.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/store/memory.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string_view>
+#include <utility>
+
+namespace breakwater {
+
+/// A limiter as seen from outside. Reading it changes nothing.
+struct RateLimiterSnapshot {
+    std::string name{};
+    std::int64_t available = 0;   ///< Permits that could be taken now.
+    Duration paused_for{};        ///< Zero if there is no pause.
+    Duration retry_after{};       ///< When one permit is free; zero if one is.
+};
+
+/// Spends permits at a bounded rate, and heeds a service's Retry-After.
+///
+/// A handle: copies share the permits. Thread-safe. In a pipeline one permit is taken for each attempt; a call that may
+/// wait (`max_wait`) sleeps and asks again. Waiters are not queued: whoever asks first when a permit is free gets it.
+///
+/// `Algorithm` is `AnyAlgorithm` (chosen at run time) or a static choice: `RateLimiter limiter{TokenBucket{…}}`.
+template <RateAlgorithm Algorithm = AnyAlgorithm, Store StoreType = MemoryStore<>>
+class RateLimiter {
+    using Machine = RateMachine<Algorithm>;
+    using Cell = typename StoreType::template Cell<Machine>;
+    using PauseCell = typename StoreType::template Cell<PauseMachine>;
+
+    struct Shared {
+        RateLimiterOptions<Algorithm> options;
+        typename Machine::Options rules;
+        PauseMachine::Options pause_rules;
+        StoreType store;
+        std::shared_ptr<Cell> cell;
+        std::shared_ptr<PauseCell> pause;
+    };
+
+public:
+    static constexpr Place place = Place::admission;
+    using Options = RateLimiterOptions<Algorithm>;
+
+    /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
+    explicit RateLimiter(Options options, StoreType store = StoreType{})
+        : shared_{build(std::move(options), std::move(store))} {}
+    explicit RateLimiter(Algorithm algorithm, StoreType store = StoreType{})
+        : RateLimiter{Options{.algorithm = std::move(algorithm)}, std::move(store)} {}
+
+    /// As the constructor, without throwing.
+    static Result<RateLimiter> make(Options options, StoreType store = StoreType{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return RateLimiter{std::move(options), std::move(store)};
+    }
+
+    /// Takes `permits` (at least 1) now or not at all. A refusal says when to come back, or `Errc::exceeds_burst` if
+    /// the limiter can never hold so many.
+    Result<void> try_acquire(std::int64_t permits = 1) const noexcept {
+        LazyNow now{clock()};
+        const Grant grant = take(permits, now);
+        if (grant.granted) return {};
+        return fail(refusal_of(grant));
+    }
+
+    /// Takes `permits`, waiting up to `max_wait` for them. Blocks. Refuses at once if the wait would be longer.
+    Result<void> acquire(std::int64_t permits, Duration max_wait, const std::stop_token& stop = {}) const {
+        LazyNow now{clock()};
+        const Instant give_up = now() + std::min<Duration>(max_wait, std::chrono::hours{24});
+        for (;;) {
+            const Grant grant = take(permits, now);
+            if (grant.granted) return {};
+            if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(grant));
+            if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
+            now.forget();
+        }
+    }
+
+    /// Gives permits back that were taken and not used.
+    void give_back(std::int64_t permits = 1) const noexcept {
+        LazyNow now{clock()};
+        shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::GiveBack{permits}}, now);
+    }
+
+    /// Refuses everything until `t` of the store's clock, at most `max_pause` from now; nothing accrues meanwhile. A
+    /// pause is never shortened. Returns how long the pause lasts.
+    Duration pause_until(Instant t) const noexcept {
+        LazyNow now{clock()};
+        return pause(t, now);
+    }
+    Duration pause_for(Duration span) const noexcept {
+        LazyNow now{clock()};
+        return pause(now() + std::min(span, shared_->options.max_pause), now);
+    }
+
+    /// How long until `permits` could be taken: zero if now, `Duration::max()` if never. Takes nothing.
+    Duration retry_after(std::int64_t permits = 1) const noexcept {
+        const Instant now = clock().now();
+        const Duration paused = paused_for(now);
+        const Grant grant = Algorithm::peek(shared_->store.peek(*shared_->cell), shared_->rules.prepared, permits,
+                                            now + paused);
+        if (grant.never) return Duration::max();
+        return paused + grant.retry_after;
+    }
+
+    RateLimiterSnapshot snapshot() const {
+        const Instant now = clock().now();
+        const Duration paused = paused_for(now);
+        return {.name = shared_->options.name,
+                .available = paused > Duration{0} ? 0
+                                                  : Algorithm::available(shared_->store.peek(*shared_->cell),
+                                                                         shared_->rules.prepared, now),
+                .paused_for = paused,
+                .retry_after = retry_after()};
+    }
+
+    std::string_view name() const noexcept { return shared_->options.name; }
+    const Options& options() const noexcept { return shared_->options; }
+    const auto& clock() const noexcept { return shared_->store.clock(); }
+
+    // The policy.
+
+    class Lane {
+        friend RateLimiter;
+        Duration waited_{};
+        unsigned attempt_ = 0;
+        bool took_ = false;
+        bool never_ = false;
+    };
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        const Grant grant = with_now(call, clock(), [&](auto& now) { return take(1, now); });
+        if (grant.granted) [[likely]] {
+            lane.took_ = true;
+            lane.attempt_ = call.attempt;
+            return proceed;
+        }
+        lane.never_ = grant.never;
+        if (grant.never || grant.retry_after > shared_->options.max_wait - lane.waited_) {
+            return reject(Errc::rate_limited, grant.retry_after);
+        }
+        lane.waited_ += grant.retry_after;
+        return wait_for(grant.retry_after, Errc::rate_limited);
+    }
+
+    /// An inner policy made the call wait: the permit stands.
+    template <class T>
+    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+        if (result) [[likely]] return done;
+        if (lane.took_ && call.attempt == lane.attempt_) give_back();  // nothing was sent
+        heed(result.error(), call);
+        return done;
+    }
+
+    Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
+        return refusal_of({.never = lane.never_, .retry_after = before.delay});
+    }
+
+    /// Pauses if the answer asks for it: 429 or 503 with Retry-After.
+    void heed(const Error& error, auto& call) const noexcept {
+        const auto status = error.status();
+        const auto asked = error.retry_after();
+        if (!asked || !status || (*status != 429 && *status != 503) || error.code() != Errc::http_status) return;
+        const Duration span = std::min(*asked, shared_->options.max_pause);
+        const Duration paused =
+            with_now(call, clock(), [&](auto& now) { return pause(now() + span, now); });
+        if (paused > Duration{0}) call.emit({.kind = EventKind::limiter_paused, .policy = name(), .delay = paused});
+    }
+
+private:
+    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        typename Machine::Options rules{options.algorithm.prepare(options.max_pause), layout_of(options.algorithm)};
+        const PauseMachine::Options pause_rules{options.max_pause};
+        auto cell = store.template cell<Machine>("rate", options.name, rules);
+        auto pause = store.template cell<PauseMachine>("pause", options.name, pause_rules);
+        return std::make_shared<const Shared>(Shared{std::move(options), std::move(rules), pause_rules,
+                                                     std::move(store), std::move(cell), std::move(pause)});
+    }
+
+    Grant take(std::int64_t permits, auto& now) const noexcept {
+        const Shared& shared = *shared_;
+        const Duration paused = shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
+        if (paused > Duration{0}) [[unlikely]] return {.retry_after = paused};
+        return shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Take{permits}}, now);
+    }
+
+    Duration pause(Instant until, auto& now) const noexcept {
+        const Shared& shared = *shared_;
+        const auto extended =
+            shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Extend{until}}, now);
+        if (extended.until > extended.from) {
+            shared.store.apply(
+                Step{*shared.cell, shared.rules, typename Machine::Pause{extended.from, extended.until}}, now);
+        }
+        return std::max(Duration{0}, extended.until - now());
+    }
+
+    Duration paused_for(Instant now) const noexcept {
+        auto state = shared_->store.peek(*shared_->pause);
+        return PauseMachine::apply(state, shared_->pause_rules, PauseMachine::Check{}, now);
+    }
+
+    Error refusal_of(const Grant& grant) const noexcept {
+        if (grant.never) return Error::refusal(Errc::exceeds_burst, name());
+        return Error::refusal(Errc::rate_limited, name(), grant.retry_after);
+    }
+
+    std::shared_ptr<const Shared> shared_;
+};
+
+template <Store S>
+RateLimiter(RateLimiterOptions<AnyAlgorithm>, S) -> RateLimiter<AnyAlgorithm, S>;
+template <RateAlgorithm A>
+RateLimiter(A) -> RateLimiter<A>;
+template <RateAlgorithm A, Store S>
+RateLimiter(A, S) -> RateLimiter<A, S>;
+
+static_assert(Policy<RateLimiter<>>);
+
+}  // namespace breakwater

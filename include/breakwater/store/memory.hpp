@@ -1,0 +1,174 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/store/memory/blobs.hpp>
+#include <breakwater/store/memory/cell.hpp>
+#include <breakwater/store/store.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <typeinfo>
+#include <unordered_map>
+#include <utility>
+
+namespace breakwater {
+
+struct MemoryStoreOptions {
+    std::size_t max_blob_bytes = std::size_t{64} << 20;  ///< Blobs beyond this are dropped, least recently used first.
+    Duration idle_ttl = std::chrono::hours{1};           ///< How long a cell that no handle refers to is kept.
+};
+
+/// State in this process's memory. Each `MemoryStore{}` is a world of its own; copies share it.
+///
+/// Thread-safe. Applying a command hashes nothing and allocates nothing: the cell was resolved when the policy was
+/// built, and is lock-free where the state fits 8 bytes. Cells outlive the store as long as a policy holds them.
+template <Clock C = SteadyClock>
+class MemoryStore {
+public:
+    template <class M>
+    using Cell = std::conditional_t<memory::fits_word<M>, memory::WordCell<M>, memory::BlockCell<M>>;
+
+    static constexpr bool is_deferred = false;
+
+    explicit MemoryStore(C clock = {}, MemoryStoreOptions options = {})
+        : world_{std::make_shared<World>(std::move(clock), options)} {}
+    explicit MemoryStore(MemoryStoreOptions options) : MemoryStore{C{}, options} {}
+
+    const C& clock() const noexcept { return world_->clock; }
+
+    template <Machine M>
+    std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name, const typename M::Options& options) const {
+        if (name.empty()) return std::make_shared<Cell<M>>(options);
+        const std::string layout = M::layout(options);
+        std::string key;
+        for (const std::string_view part : {kind, name, std::string_view{layout}}) {
+            key.append(std::to_string(part.size())).append(":").append(part);
+        }
+        key += typeid(M).name();
+        const std::scoped_lock lock{world_->mutex};
+        if (const auto found = world_->cells.find(key); found != world_->cells.end()) {
+            found->second.idle_since.reset();
+            return std::static_pointer_cast<Cell<M>>(found->second.cell);
+        }
+        if (world_->cells.size() >= world_->sweep_at) sweep();
+        auto made = std::make_shared<Cell<M>>(options);
+        world_->cells.emplace(std::move(key), Entry{made, {}});
+        return made;
+    }
+
+    /// Applies one command atomically. Reads `now` only if the decision needs it. Never blocks for long: see `cell.hpp`.
+    template <class Cell, class Command, class Now>
+    auto apply(const Step<Cell, Command>& step, Now& now) const noexcept {
+        return step.cell.apply(step.options, step.command, now);
+    }
+
+    /// Applies the steps in order as one: a tuple of optional decisions, empty after the first refusal, whose
+    /// predecessors have been undone.
+    template <class Now, class... Cells, class... Commands>
+    auto apply(Now& now, const Step<Cells, Commands>&... steps) const noexcept {
+        std::tuple<std::optional<typename Step<Cells, Commands>::Decision>...> decisions;
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (void)(take(steps, std::get<I>(decisions), now) && ...);
+            if (!(taken<typename Cells::Machine>(std::get<I>(decisions)) && ...)) {
+                (give_back(steps, std::get<I>(decisions), now), ...);
+            }
+        }(std::index_sequence_for<Cells...>{});
+        return decisions;
+    }
+
+    template <class Cell>
+    typename Cell::Machine::State peek(const Cell& cell) const {
+        return cell.peek();
+    }
+
+    /// Keeps `value` for `ttl`. A value larger than the whole bound is not kept.
+    void put(std::string_view key, std::string value, Duration ttl) const {
+        if (ttl > Duration{0}) world_->blobs.put(key, std::move(value), clock().now() + ttl);
+    }
+    /// The value, or null if there is none or its time has passed.
+    std::shared_ptr<const std::string> get(std::string_view key) const {
+        return world_->blobs.get(key, clock().now());
+    }
+    void erase(std::string_view key) const { world_->blobs.erase(key); }
+
+    /// How many named cells and blob bytes are kept, for tests and snapshots.
+    std::size_t cell_count() const {
+        const std::scoped_lock lock{world_->mutex};
+        return world_->cells.size();
+    }
+    std::size_t blob_bytes() const { return world_->blobs.bytes(); }
+
+    /// Drops every cell that no handle has referred to for `idle_ttl`. Also happens by itself as cells are added.
+    void expire_idle() const {
+        const std::scoped_lock lock{world_->mutex};
+        sweep();
+    }
+
+private:
+    struct Entry {
+        std::shared_ptr<void> cell;
+        std::optional<Instant> idle_since;
+    };
+    struct World {
+        World(C c, const MemoryStoreOptions& o) : clock{std::move(c)}, options{o}, blobs{o.max_blob_bytes} {}
+        const C clock;
+        const MemoryStoreOptions options;
+        std::mutex mutex;
+        std::unordered_map<std::string, Entry> cells;
+        std::size_t sweep_at = 64;
+        memory::Blobs blobs;
+    };
+
+    template <class M, class Decision>
+    static bool taken(const std::optional<Decision>& decision) noexcept {
+        if constexpr (requires { M::is_refusal(*decision); }) return decision && !M::is_refusal(*decision);
+        else return decision.has_value();
+    }
+    template <class S, class Decision, class Now>
+    bool take(const S& step, std::optional<Decision>& decision, Now& now) const noexcept {
+        decision = apply(step, now);
+        return taken<typename S::Machine>(decision);
+    }
+    template <class S, class Decision, class Now>
+    void give_back(const S& step, const std::optional<Decision>& decision, Now& now) const noexcept {
+        using M = typename S::Machine;
+        if constexpr (requires { M::undo(step.command, *decision); }) {
+            if (taken<M>(decision)) step.cell.apply(step.options, M::undo(step.command, *decision), now);
+        }
+    }
+
+    // A cell counts as idle from the first sweep that finds it without a handle: the hot path need not note its use.
+    void sweep() const {
+        const Instant now = world_->clock.now();
+        for (auto& [key, entry] : world_->cells) {
+            if (entry.cell.use_count() > 1) entry.idle_since.reset();
+            else if (!entry.idle_since) entry.idle_since = now;
+        }
+        std::erase_if(world_->cells, [&](const auto& item) {
+            return item.second.idle_since && now - *item.second.idle_since >= world_->options.idle_ttl;
+        });
+        world_->sweep_at = std::max<std::size_t>(64, world_->cells.size() * 2);
+    }
+
+    std::shared_ptr<World> world_;
+};
+
+MemoryStore() -> MemoryStore<SteadyClock>;
+MemoryStore(MemoryStoreOptions) -> MemoryStore<SteadyClock>;
+template <Clock C>
+MemoryStore(C) -> MemoryStore<C>;
+template <Clock C>
+MemoryStore(C, MemoryStoreOptions) -> MemoryStore<C>;
+
+static_assert(Store<MemoryStore<>>);
+
+}  // namespace breakwater

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/store/store.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+
+namespace breakwater::memory {
+
+/// A state of up to 8 bytes: lock-free, by compare-and-swap. The machine may run more than once for one command; only
+/// the run that wins counts.
+template <class M>
+class WordCell {
+public:
+    using Machine = M;
+    explicit WordCell(const typename M::Options& options) : state_{M::make_state(options)} {}
+
+    template <class Command, class Now>
+    auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
+        typename M::State before = state_.load(std::memory_order_acquire);
+        const Instant at = now();
+        for (;;) {
+            typename M::State after = before;
+            const auto decision = M::apply(after, options, command, at);
+            if (after == before) return decision;
+            if (state_.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_acquire))
+                return decision;
+        }
+    }
+    typename M::State peek() const noexcept { return state_.load(std::memory_order_acquire); }
+
+private:
+    std::atomic<typename M::State> state_;
+    static_assert(std::atomic<typename M::State>::is_always_lock_free);
+};
+
+/// A larger state: one hot word, from which most commands are decided without a write, and the state itself under the
+/// cell's private lock, which is a bit of that word. What runs under the lock is a machine: it neither blocks nor
+/// allocates.
+template <class M>
+class BlockCell {
+public:
+    using Machine = M;
+    explicit BlockCell(const typename M::Options& options)
+        : state_(M::make_state(options)), hot_{word_of(state_, options)} {}
+
+    template <class Command, class Now>
+    auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
+        using Decision = DecisionOf<M, Command>;
+        if constexpr (requires(std::uint64_t word, Decision& d) { M::glance(word, options, command, now, d); }) {
+            const std::uint64_t word = hot_.load(std::memory_order_acquire);
+            Decision decision{};
+            if ((word & locked) == 0 && M::glance(word >> 1, options, command, now, decision)) return decision;
+        }
+        return apply_locked(options, command, now());
+    }
+
+    typename M::State peek() const {
+        const std::uint64_t word = lock();
+        const Unlock unlock{*this, word};
+        return state_;
+    }
+
+private:
+    static constexpr std::uint64_t locked = 1;
+
+    struct Unlock {
+        const BlockCell& cell;
+        std::uint64_t word;
+        ~Unlock() {
+            cell.hot_.store(word, std::memory_order_release);
+            cell.hot_.notify_one();
+        }
+    };
+
+    static std::uint64_t word_of(const typename M::State& state, const typename M::Options& options) noexcept {
+        if constexpr (requires { M::summary(state, options); }) return M::summary(state, options) << 1;
+        else return 0;
+    }
+
+    // Out of line, so that the decisions taken at a glance stay small where they are inlined.
+    template <class Command>
+    [[gnu::noinline]] auto apply_locked(const typename M::Options& options, const Command& command, Instant now) noexcept {
+        Unlock unlock{*this, lock()};
+        const auto decision = M::apply(state_, options, command, now);
+        unlock.word = word_of(state_, options);
+        return decision;
+    }
+
+    /// Returns the word as it was.
+    std::uint64_t lock() const noexcept {
+        for (int spins = 0;; ++spins) {
+            const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
+            if ((before & locked) == 0) return before;
+            if (spins >= 64) hot_.wait(before, std::memory_order_relaxed);
+        }
+    }
+
+    typename M::State state_;
+    mutable std::atomic<std::uint64_t> hot_;
+};
+
+template <class M>
+inline constexpr bool fits_word =
+    std::is_trivially_copyable_v<typename M::State> && sizeof(typename M::State) <= sizeof(std::uint64_t);
+
+}  // namespace breakwater::memory

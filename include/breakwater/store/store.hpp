@@ -1,0 +1,103 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+/// A policy's decisions as a store sees them: a regular `State`, `Options` that never change it, and a static
+/// `apply(state, options, command, now) → decision` for each command of its closed set, all `noexcept`.
+///
+/// `make_state(options)` gives the first state; `layout(options)` names its form, and cells of one kind and name are
+/// shared only between equal layouts. Optional:
+/// - `is_refusal(decision)` and `undo(command, decision) → command`, for steps that are taken together;
+/// - `summary(state, options)` (at most 60 bits) and `glance(summary, options, command, now, decision) → bool`, for
+///   what can be decided from one word without touching the state.
+template <class M>
+concept Machine = std::copyable<typename M::State> && requires(const typename M::Options& options) {
+    { M::make_state(options) } -> std::same_as<typename M::State>;
+    { M::layout(options) } -> std::same_as<std::string>;
+};
+
+/// What `M` decides on `Command`.
+template <class M, class Command>
+using DecisionOf = decltype(M::apply(std::declval<typename M::State&>(), std::declval<const typename M::Options&>(),
+                                     std::declval<const Command&>(), Instant{}));
+
+/// One command for one cell.
+template <class Cell, class Command>
+struct Step {
+    using Machine = typename Cell::Machine;
+    using Decision = DecisionOf<Machine, Command>;
+
+    Cell& cell;
+    const typename Machine::Options& options;
+    Command command;
+};
+template <class Cell, class Options, class Command>
+Step(Cell&, const Options&, Command) -> Step<Cell, Command>;
+
+/// The archetype machine: counts up to a limit. Used to check that a type is a store.
+struct CountingMachine {
+    struct State {
+        std::uint32_t count = 0;
+        friend bool operator==(const State&, const State&) = default;
+    };
+    struct Options {
+        std::uint32_t limit = 1;
+    };
+    struct Add {};
+    struct Remove {};
+
+    static constexpr State make_state(const Options&) noexcept { return {}; }
+    static std::string layout(const Options&) { return "count"; }
+    static constexpr bool apply(State& state, const Options& options, const Add&, Instant) noexcept {
+        if (state.count >= options.limit) return false;
+        ++state.count;
+        return true;
+    }
+    static constexpr bool apply(State& state, const Options&, const Remove&, Instant) noexcept {
+        if (state.count > 0) --state.count;
+        return true;
+    }
+    static constexpr bool is_refusal(bool decision) noexcept { return !decision; }
+    static constexpr Remove undo(const Add&, bool) noexcept { return {}; }
+};
+
+/// Remembers. A store keeps a machine's state in *cells* and byte strings as *blobs*, tells the time they are kept by,
+/// and is a thread-safe handle: copies share everything.
+///
+/// - `cell<M>(kind, name, options)` resolves a cell once; the handle stays valid after the store is gone. The same
+///   kind, name and layout give the same cell; an empty name gives a cell of its own. May lock and allocate.
+/// - `apply(step, now)` applies one command atomically and returns the decision. It reads the clock only if it must.
+///   `apply(now, steps...)` takes the steps in order as one: the first refusal undoes the earlier ones, and the steps
+///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
+/// - `peek(cell)` copies the state.
+/// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
+///   whose time has passed. They never throw for lack of room; what does not fit is not kept.
+template <class S>
+concept Store = std::copyable<S> && requires(const S& store, const CountingMachine::Options& options,
+                                             std::string_view text, std::string bytes, Duration ttl) {
+    requires Clock<std::remove_cvref_t<decltype(store.clock())>>;
+    { S::is_deferred } -> std::convertible_to<bool>;
+    { *store.template cell<CountingMachine>(text, text, options) };
+    requires requires(typename S::template Cell<CountingMachine>& cell,
+                      LazyNow<std::remove_cvref_t<decltype(store.clock())>>& now) {
+        { store.apply(Step{cell, options, CountingMachine::Add{}}, now) } -> std::same_as<bool>;
+        { store.peek(cell) } -> std::same_as<CountingMachine::State>;
+    };
+    { store.put(text, std::move(bytes), ttl) };
+    { store.get(text) } -> std::same_as<std::shared_ptr<const std::string>>;
+    { store.erase(text) };
+};
+
+}  // namespace breakwater

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <breakwater/errc.hpp>
+#include <breakwater/http/detail/characters.hpp>
+#include <breakwater/http/response.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace breakwater::curl {
+
+/// The answer as it arrives: libcurl's callbacks feed it header lines and decoded body bytes.
+///
+/// Interim answers (1xx) and trailers are read and dropped.
+class Answer {
+public:
+    enum class Body : std::uint8_t { expected, none };  ///< `none`: an answer to HEAD, whatever it announces.
+
+    void begin(Body body, std::size_t max_header_bytes, std::size_t max_body_bytes) {
+        response_ = {};
+        header_bytes_left_ = max_header_bytes;
+        max_body_bytes_ = max_body_bytes;
+        awaits_ = Awaits::status;
+        body_ = body;
+        refusal_.reset();
+    }
+
+    /// Why a callback stopped the transfer, if one did.
+    std::optional<Errc> refusal() const noexcept { return refusal_; }
+
+    /// Whether the final answer's headers are complete.
+    bool has_headers() const noexcept { return awaits_ == Awaits::body; }
+
+    Response take() noexcept { return std::move(response_); }
+
+    /// CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; the last argument is the `Answer`. What is not `size * count`
+    /// stops the transfer.
+    static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept {
+        return static_cast<Answer*>(self)->feed(&Answer::header_line, {data, size * count});
+    }
+    static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) noexcept {
+        return static_cast<Answer*>(self)->feed(&Answer::body_bytes, {data, size * count});
+    }
+
+private:
+    enum class Awaits : std::uint8_t { status, fields, body };
+
+    std::size_t feed(bool (Answer::*part)(std::string_view), std::string_view bytes) noexcept {
+        try {
+            if ((this->*part)(bytes)) return bytes.size();
+        } catch (const std::exception&) {  // out of memory: must not travel through C
+            refusal_ = Errc::transport_failed;
+        }
+        return bytes.size() + 1;
+    }
+
+    bool refuse(Errc why) noexcept {
+        refusal_ = why;
+        return false;
+    }
+
+    bool header_line(std::string_view line) {
+        if (line.size() > header_bytes_left_) return refuse(Errc::too_large);
+        header_bytes_left_ -= line.size();
+        while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
+        switch (awaits_) {
+            case Awaits::status: return status_line(line);
+            case Awaits::fields: return line.empty() ? end_of_fields() : field(line);
+            case Awaits::body: return true;  // a trailer
+        }
+        return true;
+    }
+
+    bool status_line(std::string_view line) {  // "HTTP/1.1 200 OK", "HTTP/2 200"
+        constexpr std::string_view prefix = "HTTP/";
+        const auto space = line.find(' ');
+        if (!line.starts_with(prefix) || space == line.npos) return refuse(Errc::protocol_error);
+        const std::string_view code = line.substr(space + 1, 3);
+        const auto read = std::from_chars(code.data(), code.data() + code.size(), response_.status);
+        if (read.ec != std::errc{} || read.ptr != code.data() + 3 || response_.status < 100 || response_.status > 599) {
+            return refuse(Errc::protocol_error);
+        }
+        response_.http_version = line.substr(prefix.size(), space - prefix.size());
+        response_.headers.clear();
+        response_.headers.reserve(8);
+        announced_.reset();
+        is_encoded_ = false;
+        awaits_ = Awaits::fields;
+        return true;
+    }
+
+    bool field(std::string_view line) {
+        const auto colon = line.find(':');
+        if (colon == line.npos || colon == 0) return true;  // not a field: skipped, as libcurl does
+        const std::string_view name = line.substr(0, colon);
+        const std::string_view value = detail::trim(line.substr(colon + 1));
+        if (detail::equals_ignoring_case(name, "content-length")) {
+            std::size_t length = 0;
+            const auto read = std::from_chars(value.data(), value.data() + value.size(), length);
+            if (read.ec == std::errc{}) announced_ = length;
+        } else if (detail::equals_ignoring_case(name, "content-encoding")) {
+            is_encoded_ = true;
+        }
+        response_.headers.add(std::string{name}, std::string{value});
+        return true;
+    }
+
+    bool end_of_fields() {
+        if (response_.status < 200) {
+            awaits_ = Awaits::status;
+            return true;
+        }
+        awaits_ = Awaits::body;
+        const bool has_no_body = body_ == Body::none || response_.status == 204 || response_.status == 304;
+        if (!announced_ || is_encoded_ || has_no_body) return true;
+        if (*announced_ > max_body_bytes_) return refuse(Errc::too_large);
+        // An announcement costs the server nothing, so what is set aside for it beforehand is bounded.
+        response_.body.reserve(std::min(*announced_, std::size_t{1} << 20));
+        return true;
+    }
+
+    bool body_bytes(std::string_view bytes) {
+        if (bytes.size() > max_body_bytes_ - response_.body.size()) return refuse(Errc::too_large);
+        response_.body.append(bytes);
+        return true;
+    }
+
+    Response response_;
+    std::size_t header_bytes_left_ = 0;
+    std::size_t max_body_bytes_ = 0;
+    std::optional<std::size_t> announced_;
+    bool is_encoded_ = false;
+    Awaits awaits_ = Awaits::status;
+    Body body_ = Body::expected;
+    std::optional<Errc> refusal_;
+};
+
+}  // namespace breakwater::curl

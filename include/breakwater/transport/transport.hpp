@@ -1,0 +1,57 @@
+#pragma once
+
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/timeline.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <stop_token>
+
+namespace breakwater {
+
+/// What the caller of a transport decides about one exchange.
+struct SendOptions {
+    std::stop_token stop{};  ///< A stop request ends the exchange with `Errc::cancelled`.
+    /// For the whole exchange, > 0. Default 10 s.
+    Duration timeout = std::chrono::seconds{10};
+    /// For resolving, connecting and the TLS handshake together, > 0. Default 3 s.
+    Duration connect_timeout = std::chrono::seconds{3};
+    /// The largest body accepted, counted after decompression. Default 16 MiB.
+    std::size_t max_response_bytes = std::size_t{16} << 20;
+    /// Whether the request may reach the service twice: an idempotent method or an idempotency key. A transport that
+    /// cannot keep the layers below it from repeating a request must refuse one for which this is false.
+    bool resendable = false;
+};
+
+/// Turns one `Request` into one `Response` or one `Error`.
+///
+/// A transport is a thread-safe handle: copies share connections, and any thread may call `send` on any copy at any
+/// time. `send` blocks, for at most about `SendOptions::timeout`. It makes the exchange once: it never retries, never
+/// follows a redirect, never adds a cookie or a credential. An answer with any final status from 200 to 599 is a
+/// success here; what a status means is the client's decision. An `Error` says through `sent()` whether the request may
+/// have reached the service; when in doubt it says `Sent::maybe`. A request that `validate(request)` refuses comes back
+/// as `Errc::invalid_request`. A stop request ends the exchange within 100 ms in whatever phase it is, and so does the
+/// end of a timeout.
+///
+/// The smallest transport:
+///
+///     struct Teapot {
+///         Result<Response> send(const Request& request, const SendOptions& options) const {
+///             if (auto valid = validate(request); !valid) return fail(valid.error());
+///             if (options.stop.stop_requested()) return fail(Error{Errc::cancelled}.set_sent(Sent::no));
+///             Response answer;
+///             answer.status = 418;
+///             answer.url = request.url;
+///             return answer;
+///         }
+///     };
+template <class T>
+concept Transport =
+    std::copyable<T> && requires(const T& transport, const Request& request, const SendOptions& options) {
+        { transport.send(request, options) } -> std::same_as<Result<Response>>;
+    };
+
+}  // namespace breakwater
