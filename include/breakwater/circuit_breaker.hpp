@@ -130,22 +130,11 @@ public:
         CircuitState refused_in_ = CircuitState::closed;
     };
 
-    Before before(Lane& lane, auto& call) const noexcept {
-        const auto admission = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
-        });
-        if (admission.transition) report(call, *admission.transition, Duration{0});
-        if (!admission.admitted) {
-            lane.refused_in_ = admission.state;
-            return reject(Errc::circuit_open, admission.retry_after);
-        }
-        lane.shared_ = shared_.get();
-        lane.ticket_ = admission.ticket;
-        if (admission.ticket.is_probe()) {
-            call.probing = true;
-            call.attempt_deadline = call.now() + shared_->rules.probe_lease;
-        }
-        return proceed;
+    [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
+        const Step step{*shared_->cell, shared_->rules, typename Machine::Admit{}};
+        typename Machine::Admission admission{};
+        if (!glance(call, step, admission)) [[unlikely]] return admit(lane, call);
+        return settle(lane, call, admission);
     }
 
     /// After an inner wait: gives the permit back and asks anew.
@@ -155,20 +144,15 @@ public:
     }
 
     template <class T>
-    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+    [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
         const Outcome outcome = result ? Outcome::success : judge(result.error(), call);
         if (outcome == Outcome::neutral) {
             leave(lane, call);
             return done;
         }
-        const typename Machine::Record record{lane.ticket_, tally_of(outcome)};
-        const auto recorded = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, shared_->rules, record}, now);
-        });
+        typename Machine::Recorded recorded{};
+        if (!glance(call, recording(lane.ticket_, outcome), recorded)) [[unlikely]] record(lane, call, outcome);
         lane.shared_ = nullptr;
-        end_probe(lane, call);
-        if (recorded.late) [[unlikely]] call.emit({.kind = EventKind::late_result, .policy = name()});
-        if (recorded.transition) [[unlikely]] report(call, *recorded.transition, recorded.open_for);
         return done;
     }
 
@@ -184,10 +168,57 @@ private:
         return std::make_shared<const Shared>(Shared{std::move(options), rules, std::move(store), std::move(cell)});
     }
 
-    static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
+    [[gnu::noinline]] static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
         if (!ticket.is_probe()) return;
         LazyNow now{shared.store.clock()};
         shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
+    }
+
+    // What can be decided at a glance is inlined into the call; the rest is one call away.
+
+    template <class AnyCall, class Command>
+    [[gnu::always_inline]] bool glance(AnyCall& call, const Step<Cell, Command>& step,
+                                       typename Step<Cell, Command>::Decision& decision) const noexcept {
+        return with_now(call, clock(), [&](auto& now) {
+            if constexpr (requires { shared_->store.glance(step, now, decision); })
+                return shared_->store.glance(step, now, decision);
+            else return false;
+        });
+    }
+
+    [[gnu::noinline]] Before admit(Lane& lane, auto& call) const noexcept {
+        const auto admission = with_now(call, clock(), [&](auto& now) {
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+        });
+        if (admission.transition) report(call, *admission.transition, Duration{0});
+        return settle(lane, call, admission);
+    }
+
+    [[gnu::always_inline]] Before settle(Lane& lane, auto& call,
+                                         const typename Machine::Admission& admission) const noexcept {
+        if (!admission.admitted) [[unlikely]] {
+            lane.refused_in_ = admission.state;
+            return reject(Errc::circuit_open, admission.retry_after);
+        }
+        lane.shared_ = shared_.get();
+        lane.ticket_ = admission.ticket;
+        if (admission.ticket.is_probe()) [[unlikely]] {
+            call.probing = true;
+            call.attempt_deadline = call.now() + shared_->rules.probe_lease;
+        }
+        return proceed;
+    }
+
+    auto recording(const CircuitTicket& ticket, Outcome outcome) const noexcept {
+        return Step{*shared_->cell, shared_->rules, typename Machine::Record{ticket, tally_of(outcome)}};
+    }
+
+    [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome) const noexcept {
+        const auto recorded = with_now(
+            call, clock(), [&](auto& now) { return shared_->store.apply(recording(lane.ticket_, outcome), now); });
+        end_probe(lane, call);
+        if (recorded.late) call.emit({.kind = EventKind::late_result, .policy = name()});
+        if (recorded.transition) report(call, *recorded.transition, recorded.open_for);
     }
 
     static void end_probe(const Lane& lane, auto& call) noexcept {
@@ -201,11 +232,11 @@ private:
         end_probe(lane, call);
     }
 
-    Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
+    [[gnu::noinline]] Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
         return Error{Error::refusal(Errc::circuit_open, name(), retry_after)}.set_circuit(state);
     }
 
-    Outcome judge(const Error& error, auto& call) const noexcept {
+    [[gnu::noinline]] Outcome judge(const Error& error, auto& call) const noexcept {
         const Outcome outcome = classify(shared_->options.classify, error);
         if (outcome != Outcome::failure || error.code() != Errc::deadline_exceeded) return outcome;
         const bool ran = call.attempt_began != Instant::max() &&
@@ -213,7 +244,7 @@ private:
         return ran ? Outcome::failure : Outcome::neutral;
     }
 
-    void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {
+    [[gnu::noinline]] void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {
         switch (transition.to) {
             case CircuitState::open:
                 call.emit({.kind = EventKind::circuit_opened, .policy = name(), .delay = open_for});

@@ -136,7 +136,7 @@ public:
         bool never_ = false;
     };
 
-    Before before(Lane& lane, auto& call) const noexcept {
+    [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
         const Grant grant = with_now(call, clock(), [&](auto& now) { return take(1, now); });
         if (grant.granted) [[likely]] {
             lane.took_ = true;
@@ -151,13 +151,14 @@ public:
         return wait_for(grant.retry_after, Errc::rate_limited);
     }
 
-    /// An inner policy made the call wait: the permit stands.
     template <class T>
     After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        if (result) [[likely]] return done;
-        if (lane.took_ && call.attempt == lane.attempt_) give_back();  // nothing was sent
-        heed(result.error(), call);
+        if (!result) [[unlikely]] failed(lane, call, result.error());
         return done;
+    }
+    [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
+        if (lane.took_ && call.attempt == lane.attempt_) give_back();  // nothing was sent
+        heed(error, call);
     }
 
     Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
@@ -186,7 +187,7 @@ private:
                                                      std::move(store), std::move(cell), std::move(pause)});
     }
 
-    Grant take(std::int64_t permits, auto& now) const noexcept {
+    [[gnu::always_inline]] Grant take(std::int64_t permits, auto& now) const noexcept {
         const Shared& shared = *shared_;
         const Duration paused = shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
         if (paused > Duration{0}) [[unlikely]] return {.retry_after = paused};

@@ -66,8 +66,14 @@ public:
     }
 
     template <class T>
-    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+    [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
         if (result) [[likely]] return is_good(result) ? done : next(lane, call, result);
+        return failed(lane, call, result);
+    }
+
+private:
+    template <class T>
+    [[gnu::noinline]] After failed(Lane& lane, auto& call, Result<T>& result) const noexcept {
         Error& error = result.error();
         if (lane.last_ && (is_refusal(error.code()) || error.code() == Errc::deadline_exceeded)) {
             const Errc by = error.code();
@@ -82,7 +88,6 @@ public:
         return next(lane, call, result);
     }
 
-private:
     struct Shared {
         Shared(Options o, ValueRule r) : options{std::move(o)}, is_bad{std::move(r)}, random{options.seed} {}
         const Options options;

@@ -78,10 +78,10 @@ struct CircuitMachine {
             ProbeLease& lease = state.leases[slot];
             if (lease.token != 0) lease.expires = std::min(lease.expires, now + options.probe_lease);
             if (lease.token == 0 || now >= lease.expires) {
-                lease = {.token = ++state.probes, .expires = now + options.probe_lease};
+                lease = {.token = ++state.probes * max_half_open_probes + slot, .expires = now + options.probe_lease};
                 return {.admitted = true,
                         .state = CircuitState::half_open,
-                        .ticket = {.generation = state.generation, .token = lease.token, .slot = slot, .expires = lease.expires},
+                        .ticket = {.generation = state.generation, .token = lease.token},
                         .transition = transition};
             }
             earliest = std::min(earliest, lease.expires);
@@ -142,7 +142,7 @@ struct CircuitMachine {
     }
 
     template <class Now>
-    static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&, Now& now,
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&, Now& now,
                                  Admission& decision) noexcept {
         const auto phase = static_cast<CircuitState>(summary & 3U);
         if (phase == CircuitState::closed) {
@@ -159,7 +159,7 @@ struct CircuitMachine {
     }
 
     template <class Now>
-    static constexpr bool glance(std::uint64_t summary, const Options&, const Record& record, Now&, Recorded&) noexcept {
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options&, const Record& record, Now&, Recorded&) noexcept {
         constexpr std::uint64_t closed_and_settled = 4;
         return summary == (record.ticket.generation << 3 | closed_and_settled) && record.tally.failures == 0;
     }
@@ -168,11 +168,11 @@ private:
     static constexpr bool is_current(const State& state, const CircuitTicket& ticket, Instant now) noexcept {
         if (ticket.generation != state.generation) return false;
         if (state.phase == CircuitState::closed) return true;
-        const ProbeLease& lease = state.leases[ticket.slot % max_half_open_probes];
+        const ProbeLease& lease = state.leases[ticket.slot()];
         return ticket.is_probe() && lease.token == ticket.token && now < lease.expires;
     }
     static constexpr void free_slot(State& state, const CircuitTicket& ticket) noexcept {
-        state.leases[ticket.slot % max_half_open_probes] = {};
+        state.leases[ticket.slot()] = {};
     }
     static constexpr Recorded open(State& state, const Options& options, Instant now) noexcept {
         const CircuitTransition transition = enter(state, CircuitState::open, now);

@@ -6,7 +6,9 @@
 #include <breakwater/error.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace breakwater {
@@ -26,7 +28,7 @@ struct CircuitBreakerState {
     Instant changed{};                ///< When the phase was entered.
     Instant open_until{};             ///< While open: when the first probe is let through.
     std::uint32_t successes = 0;      ///< While half-open: probes that succeeded.
-    std::uint64_t probes = 0;         ///< Probes ever lent; the next token.
+    std::uint64_t probes = 0;         ///< Probes ever lent.
     std::uint64_t late_results = 0;   ///< Results that came from an earlier generation or an expired lease.
     std::array<ProbeLease, max_half_open_probes> leases{};
     typename Trip::State counted;
@@ -35,11 +37,10 @@ struct CircuitBreakerState {
 /// What admission hands out: proof of which generation, and of which probe slot, a call belongs to.
 struct CircuitTicket {
     std::uint64_t generation = 0;
-    std::uint64_t token = 0;  ///< The probe's lease token; 0 for a call through a closed circuit.
-    std::uint32_t slot = 0;
-    Instant expires{};        ///< When a probe's lease ends.
+    std::uint64_t token = 0;  ///< Of the probe's lease: running number × 32 + slot; 0 through a closed circuit.
 
     constexpr bool is_probe() const noexcept { return token != 0; }
+    constexpr std::size_t slot() const noexcept { return token % max_half_open_probes; }
 };
 
 /// A circuit as seen from outside. Reading it changes nothing.

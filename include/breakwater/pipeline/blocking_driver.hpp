@@ -36,7 +36,7 @@ struct Unwrapped<std::expected<T, Error>> {
 };
 
 /// What an exception in flight says. Call in a handler.
-inline Error error_in_flight() {
+[[gnu::noinline, gnu::cold]] inline Error error_in_flight() {
     try {
         throw;
     } catch (const Exception& own) {
@@ -63,8 +63,8 @@ public:
     BlockingDriver(const std::tuple<P...>& policies, AnyCall& call, F& function) noexcept
         : policies_{policies}, call_{call}, function_{function} {}
 
-    Result<T> run() {
-        if (auto ended = over()) return fail(*std::move(ended));
+    [[gnu::always_inline]] Result<T> run() {
+        if (is_over()) [[unlikely]] return fail(why_over());
         Outside outside;
         return enter<0>(outside);
     }
@@ -106,39 +106,53 @@ private:
         }
     };
 
+    // Everything on the way of a call that succeeds is inlined and returns its result in place, so that the compiler
+    // sees one straight path through all policies; what happens otherwise is kept out of line.
+
     template <std::size_t I, class Outer>
-    Result<T> enter(Outer& outer) {
+    [[gnu::always_inline]] Result<T> enter(Outer& outer) {
         if constexpr (I == sizeof...(P)) {
             return attempt();
         } else {
             using Q = std::tuple_element_t<I, std::tuple<P...>>;
             Frame<Q, Outer> frame{std::get<I>(policies_), outer};
-            Before before = frame.policy.before(frame.lane, call_);
-            if (before.kind != Before::Kind::proceed) [[unlikely]] {
-                if constexpr (requires { frame.policy.answer(frame.lane, call_); }) {
-                    if (before.kind == Before::Kind::answer) return frame.policy.answer(frame.lane, call_);
-                }
-                if (auto refused = until_admitted(frame, before)) return fail(*std::move(refused));
-            }
-            for (;;) {
-                After after;
-                Result<T> result = pass<I>(frame, after);
-                if (!after.again) [[likely]] return result;
-                if (const auto ended = wait(after.delay)) return fail(stopped(*ended, result));
-            }
+            const Before before = frame.policy.before(frame.lane, call_);
+            if (before.kind != Before::Kind::proceed) [[unlikely]] return enter_late<I>(frame, before);
+            return pass<I>(frame);
         }
     }
 
     template <std::size_t I, class ThisFrame>
-    Result<T> pass(ThisFrame& frame, After& after) {
+    [[gnu::noinline]] Result<T> enter_late(ThisFrame& frame, const Before& before) {
+        if constexpr (requires { frame.policy.answer(frame.lane, call_); }) {
+            if (before.kind == Before::Kind::answer) return frame.policy.answer(frame.lane, call_);
+        }
+        if (before.kind == Before::Kind::reject) return fail(frame.refusal(before, call_));
+        if (auto refused = until_admitted(frame, before)) return fail(*std::move(refused));
+        return pass<I>(frame);
+    }
+
+    template <std::size_t I, class ThisFrame>
+    [[gnu::always_inline]] Result<T> pass(ThisFrame& frame) {
         Result<T> result = enter<I + 1>(frame);
-        after = frame.policy.after(frame.lane, call_, result);
+        for (After after = frame.policy.after(frame.lane, call_, result); after.again;) [[unlikely]]
+            after = once_more<I>(frame, after.delay, result);
         return result;
+    }
+
+    template <std::size_t I, class ThisFrame>
+    [[gnu::noinline]] After once_more(ThisFrame& frame, Duration delay, Result<T>& result) {
+        if (const auto ended = wait(delay)) {
+            result = fail(stopped(*ended, result));
+            return done;
+        }
+        result = enter<I + 1>(frame);
+        return frame.policy.after(frame.lane, call_, result);
     }
 
     /// Waits as often as the policy asks for; after each wait, everything outside is asked again.
     template <class ThisFrame>
-    [[gnu::noinline]] std::optional<Error> until_admitted(ThisFrame& frame, Before before) {
+    std::optional<Error> until_admitted(ThisFrame& frame, Before before) {
         while (before.kind == Before::Kind::wait) {
             if (call_.probing || call_.remaining() <= before.delay) return frame.refusal(before, call_);
             if (auto ended = wait(before.delay)) return ended;
@@ -150,12 +164,15 @@ private:
         return frame.refusal(before, call_);
     }
 
-    Result<T> attempt() {
-        if (call_.stop_requested()) [[unlikely]] return fail(Errc::cancelled);
-        if (call_.out_of_time()) [[unlikely]] return fail(Errc::deadline_exceeded);
+    [[gnu::always_inline]] Result<T> attempt() {
+        if (is_over()) [[unlikely]] return fail(why_over());
         ++call_.attempt;
         call_.attempt_began = call_.now.was_read() ? call_.now() : Instant::max();
-        if (!call_.is_observed()) return invoke();
+        if (call_.is_observed()) [[unlikely]] return observed_attempt();
+        return invoke();
+    }
+
+    [[gnu::noinline]] Result<T> observed_attempt() {
         const Instant began = call_.attempt_began = call_.now();
         call_.emit({.kind = EventKind::attempt_started});
         Result<T> result = invoke();
@@ -169,7 +186,7 @@ private:
         return result;
     }
 
-    Result<T> invoke() {
+    [[gnu::always_inline]] Result<T> invoke() {
         const Forget forget{call_};
         try {
             if constexpr (is_result<std::remove_cvref_t<decltype(detail::invoke_with(function_, call_))>>) {
@@ -191,10 +208,9 @@ private:
         ~Forget() { call.now.forget(); }
     };
 
-    std::optional<Error> over() noexcept {
-        if (call_.stop_requested()) return Error{Errc::cancelled};
-        if (call_.out_of_time()) return Error{Errc::deadline_exceeded};
-        return {};
+    bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
+    [[gnu::noinline]] Error why_over() noexcept {
+        return Error{call_.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
     }
 
     /// Waits; says why the call is over if it is.
@@ -204,7 +220,8 @@ private:
             call_.now.clock().wait_until(call_.now() + delay, call_.stop != nullptr ? *call_.stop : none);
             call_.now.forget();
         }
-        return over();
+        if (is_over()) return why_over();
+        return {};
     }
 
     /// The last real error, cut short. A cancelled call is cancelled, whatever failed before.

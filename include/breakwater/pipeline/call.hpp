@@ -64,7 +64,7 @@ public:
     bool is_observed() const noexcept { return observer != nullptr && *observer; }
 
     /// Reports a fact; fills in what the call knows.
-    void emit(Event event) noexcept {
+    [[gnu::noinline]] void emit(Event event) noexcept {
         if (!is_observed()) return;
         event.at = now();
         event.subject = subject;
@@ -77,7 +77,7 @@ public:
 
 /// Calls `use(now)` with the call's reading of the time if `clock` is the call's clock, else with one of its own.
 template <class AnyCall, Clock C, class F>
-decltype(auto) with_now(AnyCall& call, const C& clock, F use) {
+[[gnu::always_inline]] inline decltype(auto) with_now(AnyCall& call, const C& clock, F use) {
     if constexpr (std::is_same_v<decltype(call.now), LazyNow<C>>) {
         if (call.now.clock() == clock) return use(call.now);
     }

@@ -42,9 +42,12 @@ struct FixedWindow {
     static constexpr Grant take(State& state, const Prepared& limit, std::int64_t n, Instant now) noexcept {
         const auto wanted = static_cast<std::uint64_t>(n);  // a negative n is more than any limit
         if (wanted > limit.permits) return {.never = true};
-        const std::uint64_t index = index_of(limit, now);
-        const Count seen = read(state, index);
-        if (seen.taken + wanted > limit.permits) return refuse(state, limit, index, seen, now);
+        const Count seen = read(state, limit, index_of(limit, now));
+        if (seen.taken + wanted > limit.permits) {
+            write(state, seen);  // a change only if `read` did not believe the state
+            return {.retry_after =
+                        Duration{static_cast<std::int64_t>((seen.index + 1) * limit.window - microseconds(now))}};
+        }
         write(state, {seen.index, seen.taken + wanted});
         return {.granted = true};
     }
@@ -56,21 +59,19 @@ struct FixedWindow {
 
     static constexpr void pause(State& state, const Prepared& limit, Instant from, Instant until) noexcept {
         if (until <= from) return;
-        const std::uint64_t index = index_of(limit, from);
-        Count seen = read(state, index);
-        if (seen.index - index > limit.furthest) seen = {index, limit.permits};
+        const Count seen = read(state, limit, index_of(limit, from));
         // A window that begins exactly at `until` lies after the pause: it is full.
         write(state, {std::max(seen.index, index_of(limit, until - Duration{1})), seen.taken});
     }
 
     static constexpr void give_back(State& state, const Prepared& limit, std::int64_t n, Instant now) noexcept {
-        const Count seen = read(state, index_of(limit, now));
+        const Count seen = read(state, limit, index_of(limit, now));
         const auto returned = static_cast<std::uint64_t>(std::max<std::int64_t>(n, 0));
         if (seen.taken > 0) write(state, {seen.index, seen.taken - std::min(seen.taken, returned)});
     }
 
     static constexpr std::int64_t available(const State& state, const Prepared& limit, Instant now) noexcept {
-        const Count seen = read(state, index_of(limit, now));
+        const Count seen = read(state, limit, index_of(limit, now));
         return static_cast<std::int64_t>(limit.permits - std::min(limit.permits, seen.taken));
     }
 
@@ -95,25 +96,17 @@ private:
         return static_cast<std::uint64_t>(std::max<std::int64_t>(now.time_since_epoch().count(), 0));
     }
 
-    /// A window of the past counts nothing any more. One of the future (the clock has stepped back, or there was a
-    /// pause) goes on counting, or its permits would be granted twice.
-    static constexpr Count read(const State& state, std::uint64_t index) noexcept {
+    /// A window of the past counts nothing any more. One of the near future (the clock has stepped back, or there was
+    /// a pause) goes on counting, or its permits would be granted twice; one further ahead is not ours, and the current
+    /// window counts as used up.
+    static constexpr Count read(const State& state, const Prepared& limit, std::uint64_t index) noexcept {
         const auto ahead = static_cast<std::uint32_t>((state.word >> 32) - index);
         if (state.word == 0 || static_cast<std::int32_t>(ahead) < 0) return {index, 0};
+        if (ahead > limit.furthest) return {index, limit.permits};
         return {index + ahead, state.word & 0xffff'ffffU};
     }
 
     static constexpr void write(State& state, Count count) noexcept { state.word = (count.index << 32) | count.taken; }
-
-    static constexpr Grant refuse(State& state, const Prepared& limit, std::uint64_t index, Count seen,
-                                  Instant now) noexcept {
-        if (seen.index - index > limit.furthest) {
-            seen = {index, limit.permits};
-            write(state, seen);
-        }
-        const std::uint64_t end = (seen.index + 1) * limit.window;
-        return {.retry_after = Duration{static_cast<std::int64_t>(end - microseconds(now))}};
-    }
 };
 
 /// Checks the options; messages begin with `path`.

@@ -67,8 +67,15 @@ public:
 
     /// Applies one command atomically. Reads `now` only if the decision needs it. Never blocks for long: see `cell.hpp`.
     template <class Cell, class Command, class Now>
-    auto apply(const Step<Cell, Command>& step, Now& now) const noexcept {
+    [[gnu::always_inline]] auto apply(const Step<Cell, Command>& step, Now& now) const noexcept {
         return step.cell.apply(step.options, step.command, now);
+    }
+
+    /// Decides without a write where that can be done; says whether it did.
+    template <class Cell, class Command, class Now>
+    [[gnu::always_inline]] bool glance(const Step<Cell, Command>& step, Now& now,
+                                       typename Step<Cell, Command>::Decision& decision) const noexcept {
+        return step.cell.glance(step.options, step.command, now, decision);
     }
 
     /// Applies the steps in order as one: a tuple of optional decisions, empty after the first refusal, whose

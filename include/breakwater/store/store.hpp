@@ -81,6 +81,7 @@ struct CountingMachine {
 /// - `apply(step, now)` applies one command atomically and returns the decision. It reads the clock only if it must.
 ///   `apply(now, steps...)` takes the steps in order as one: the first refusal undoes the earlier ones, and the steps
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
+/// - Optional: `glance(step, now, decision) → bool` decides without a write or a wait where that can be done.
 /// - `peek(cell)` copies the state.
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept.

@@ -37,7 +37,7 @@ class CurlTransport {
 public:
     /// Throws `Exception` with `Errc::invalid_options`, or with `Errc::transport_failed` if this libcurl cannot do it.
     explicit CurlTransport(CurlOptions options = {}) {
-        if (auto valid = options.validate(); !valid) throw Exception{std::move(valid.error())};
+        if (auto valid = validate(options); !valid) throw Exception{std::move(valid.error())};
         curl::initialize();
         pool_ = std::make_shared<curl::Pool>(std::move(options));
         pool_->give_back(pool_->take());  // what libcurl refuses shows here, not in the first call

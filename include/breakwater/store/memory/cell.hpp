@@ -18,7 +18,7 @@ public:
     explicit WordCell(const typename M::Options& options) : state_{M::make_state(options)} {}
 
     template <class Command, class Now>
-    auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
+    [[gnu::always_inline]] auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
         typename M::State before = state_.load(std::memory_order_acquire);
         const Instant at = now();
         for (;;) {
@@ -46,15 +46,24 @@ public:
     explicit BlockCell(const typename M::Options& options)
         : state_(M::make_state(options)), hot_{word_of(state_, options)} {}
 
+    /// Decides from the hot word alone if that can be done.
+    template <class Command, class Now>
+    [[gnu::always_inline]] bool glance(const typename M::Options& options, const Command& command, Now& now,
+                                       DecisionOf<M, Command>& decision) const noexcept {
+        if constexpr (requires(std::uint64_t word) { M::glance(word, options, command, now, decision); }) {
+            const std::uint64_t word = hot_.load(std::memory_order_acquire);
+            return (word & locked) == 0 && M::glance(word >> 1, options, command, now, decision);
+        } else {
+            return false;
+        }
+    }
+
     template <class Command, class Now>
     auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
-        using Decision = DecisionOf<M, Command>;
-        if constexpr (requires(std::uint64_t word, Decision& d) { M::glance(word, options, command, now, d); }) {
-            const std::uint64_t word = hot_.load(std::memory_order_acquire);
-            Decision decision{};
-            if ((word & locked) == 0 && M::glance(word >> 1, options, command, now, decision)) return decision;
-        }
-        return apply_locked(options, command, now());
+        Unlock unlock{*this, lock()};
+        const auto decision = M::apply(state_, options, command, now());
+        unlock.word = word_of(state_, options);
+        return decision;
     }
 
     typename M::State peek() const {
@@ -78,15 +87,6 @@ private:
     static std::uint64_t word_of(const typename M::State& state, const typename M::Options& options) noexcept {
         if constexpr (requires { M::summary(state, options); }) return M::summary(state, options) << 1;
         else return 0;
-    }
-
-    // Out of line, so that the decisions taken at a glance stay small where they are inlined.
-    template <class Command>
-    [[gnu::noinline]] auto apply_locked(const typename M::Options& options, const Command& command, Instant now) noexcept {
-        Unlock unlock{*this, lock()};
-        const auto decision = M::apply(state_, options, command, now);
-        unlock.word = word_of(state_, options);
-        return decision;
     }
 
     /// Returns the word as it was.

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <string>
 
 namespace breakwater::curl {
 
@@ -27,6 +28,15 @@ inline void initialize() {
         return curl_global_init(CURL_GLOBAL_DEFAULT);
     }();
     if (done != CURLE_OK) throw Exception{Error{Errc::transport_failed, curl_easy_strerror(done)}};
+}
+
+/// The content codings this libcurl can undo, of those that servers use.
+inline std::string accepted_encodings() {
+    const int features = curl_version_info(CURLVERSION_NOW)->features;
+    std::string names;
+    if (features & CURL_VERSION_LIBZ) names += "gzip";
+    if (features & CURL_VERSION_BROTLI) names += names.empty() ? "br" : ", br";
+    return names.empty() ? "identity" : names;
 }
 
 /// Keeps a SIGPIPE that a TLS library's write may raise in this thread away from the program.

@@ -1,14 +1,16 @@
 #pragma once
 
+#include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/timeline.hpp>
-#include <breakwater/version.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace breakwater {
 
@@ -31,8 +33,9 @@ struct CurlOptions {
     TlsVerification tls_verification = TlsVerification::full;
     /// A PEM file with the authorities to trust instead of the system's.
     std::optional<std::string> ca_file{};
-    /// Sent if a request has no `User-Agent` of its own.
-    std::string user_agent = "breakwater/" BREAKWATER_VERSION_STRING;
+    /// Sent if a request has no `User-Agent` of its own; printable ASCII. None by default, as with libcurl itself; a
+    /// few services insist on one. (Each header costs about 0.5 us in libcurl 7.88.)
+    std::optional<std::string> user_agent{};
     /// The most idle handles kept, each with its connections. A handle more than that is closed after its exchange, so
     /// this should be the number of threads that send at once. 1 to 10,000, default 16.
     std::size_t max_idle = 16;
@@ -43,27 +46,28 @@ struct CurlOptions {
     /// The most header bytes accepted in one exchange, interim answers and trailers included. 1 KiB to 16 MiB, default
     /// 256 KiB. libcurl refuses a single line above 100 KiB by itself.
     std::size_t max_header_bytes = std::size_t{256} << 10;
-
-    /// `Errc::invalid_options` and the field at fault.
-    Result<void> validate() const;
 };
 
-inline Result<void> CurlOptions::validate() const {
-    const auto refuse = [](std::string what, std::string given) {
-        return fail(Errc::invalid_options, "curl." + std::move(what) + ", got " + std::move(given));
-    };
-    if (ca_file && ca_file->empty()) return refuse("ca_file: must be a path", "\"\"");
-    if (user_agent.find_first_of(std::string_view{"\r\n\0", 3}) != user_agent.npos) {
-        return refuse("user_agent: must be one line", "one with a control character");
+/// The first mistake, as "path.field: legal range, value".
+inline Result<void> validate(const CurlOptions& options, std::string_view path = "curl") {
+    if (options.ca_file && options.ca_file->empty()) {
+        return fail(Errc::invalid_options, std::string{path} + ".ca_file: must be a path, got \"\"");
     }
-    if (max_idle < 1 || max_idle > 10'000) {
-        return refuse("max_idle: must be 1 to 10000", std::to_string(max_idle));
+    const auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
+    if (const auto& agent = options.user_agent) {
+        if (agent->empty() || !std::all_of(agent->begin(), agent->end(), is_printable)) {
+            return fail(Errc::invalid_options, std::string{path} + ".user_agent: must be printable ASCII, got " +
+                                                   (agent->empty() ? "\"\"" : "other characters"));
+        }
     }
-    if (max_idle_time < std::chrono::seconds{1} || max_idle_time > std::chrono::hours{24}) {
-        return refuse("max_idle_time: must be 1 s to 24 h", format_duration(max_idle_time));
+    if (options.max_idle < 1 || options.max_idle > 10'000) {
+        return detail::invalid_option(path, "max_idle", "1 to 10000", options.max_idle);
     }
-    if (max_header_bytes < 1024 || max_header_bytes > std::size_t{16} << 20) {
-        return refuse("max_header_bytes: must be 1024 to 16777216", std::to_string(max_header_bytes));
+    if (options.max_idle_time < std::chrono::seconds{1} || options.max_idle_time > std::chrono::hours{24}) {
+        return detail::invalid_option(path, "max_idle_time", "1s to 24h", options.max_idle_time);
+    }
+    if (options.max_header_bytes < 1024 || options.max_header_bytes > std::size_t{16} << 20) {
+        return detail::invalid_option(path, "max_header_bytes", "1024 to 16777216", options.max_header_bytes);
     }
     return {};
 }
