@@ -159,7 +159,7 @@ private:
     std::int64_t retry_after_ = -1;  // µs
     std::shared_ptr<const Detail> detail_;
     std::uint32_t attempts_ = 0;
-    std::array<char, 23> policy_;  // only the first policy_length_ bytes are ever read
+    std::array<char, 23> policy_{};
 };
 
 /// What breakwater throws: from constructors given bad options, and from `value_or_throw`.

@@ -15,7 +15,7 @@ namespace breakwater {
 enum class EventKind : std::uint8_t {
     attempt_started,
     attempt_ended,      ///< `took`; `code` if it failed; `status` if an answer arrived.
-    retry_scheduled,    ///< `delay` until the next attempt; `code` says why.
+    retry_scheduled,    ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
     permit_refused,     ///< `policy` refused with `code`; `delay` is its retry_after.
     limiter_waited,     ///< The call waited `delay` for a permit.
     limiter_paused,     ///< The service asked for a pause of `delay`.

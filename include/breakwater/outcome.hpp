@@ -37,6 +37,11 @@ constexpr Outcome outcome_of_status(int status) noexcept {
     return status >= 500 || status == 408 || status == 429 ? Outcome::failure : Outcome::success;
 }
 
+/// The statuses that may pass by themselves: 408, 429, 500, 502, 503, 504.
+constexpr bool is_retryable_status(int status) noexcept {
+    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+}
+
 /// What an error says about the service. Refusals, stop requests and the caller's own mistakes are neutral; an answer
 /// counts by its status, and a 429 that names a Retry-After is neutral (it pauses the limiter instead). A passed
 /// deadline is a failure here; the driver makes it neutral if the attempt hardly ran.

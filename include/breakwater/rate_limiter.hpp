@@ -157,8 +157,14 @@ public:
         return done;
     }
     [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
-        if (lane.took_ && call.attempt == lane.attempt_) give_back();  // nothing was sent
+        return_unused(lane, call);
         heed(error, call);
+    }
+
+    /// Gives the permit back if no attempt was made with it.
+    void return_unused(Lane& lane, auto& call) const noexcept {
+        if (lane.took_ && call.attempt == lane.attempt_) give_back();
+        lane.took_ = false;
     }
 
     Error refusal(Lane& lane, auto&, const Before& before) const noexcept {

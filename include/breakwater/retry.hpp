@@ -131,7 +131,8 @@ private:
             return done;
         }
         ++lane.retries_;
-        call.emit({.kind = EventKind::retry_scheduled, .code = code, .status = status, .delay = delay});
+        call.emit({.kind = EventKind::retry_scheduled, .code = code, .status = status, .delay = delay,
+                   .took = call.attempt_took});
         if (!result) lane.last_ = result.error();
         else lane.last_.reset();
         return again_after(delay);

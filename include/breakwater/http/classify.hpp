@@ -16,11 +16,6 @@ constexpr bool is_redirect_status(int status) noexcept {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/// A failure that another try may cure.
-constexpr bool is_retryable_status(int status) noexcept {
-    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
-}
-
 /// An answer by which the service asks all its callers for a pause, if it comes with a Retry-After.
 constexpr bool is_throttling_status(int status) noexcept { return status == 429 || status == 503; }
 

@@ -10,19 +10,6 @@ namespace breakwater {
 
 namespace detail {
 
-/// RFC 3986 §2.3.
-constexpr bool is_unreserved(char c) noexcept {
-    return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-/// RFC 3986 §3.3, apart from "%": pchar and "/".
-constexpr bool is_path_character(char c) noexcept {
-    return is_unreserved(c) || std::string_view{"/:@!$&'()*+,;="}.find(c) != std::string_view::npos;
-}
-
-/// RFC 3986 §3.4, apart from "%".
-constexpr bool is_query_character(char c) noexcept { return is_path_character(c) || c == '?'; }
-
 /// "%" and two hexadecimal digits at `at`.
 constexpr bool is_percent_encoded(std::string_view text, std::size_t at) noexcept {
     return at + 2 < text.size() && text[at] == '%' && hex_value(text[at + 1]) >= 0 && hex_value(text[at + 2]) >= 0;

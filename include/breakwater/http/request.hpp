@@ -35,10 +35,6 @@ inline std::string printable(std::string_view name) {
     return text;
 }
 
-constexpr bool is_field_value(std::string_view value) noexcept {
-    return std::none_of(value.begin(), value.end(), [](char c) { return is_control(c) && c != '\t'; });
-}
-
 }  // namespace detail
 
 inline Result<void> validate(const Request& request) {
@@ -50,7 +46,7 @@ inline Result<void> validate(const Request& request) {
     if (auto url = detail::check_url(request.url); !url) return fail(std::move(url.error()));
     for (const auto& [name, value] : request.headers) {
         if (!detail::is_token(name)) return wrong("header name: not a token: \"" + detail::printable(name) + "\"");
-        if (!detail::is_field_value(value)) {
+        if (!detail::are_all_in_class(value, detail::value_character)) {
             return wrong("header " + detail::printable(name) + ": the value holds CR, LF, NUL or another control");
         }
         for (const std::string_view framing : {"Content-Length", "Transfer-Encoding"}) {

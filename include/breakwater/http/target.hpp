@@ -27,8 +27,8 @@ Result<std::string> join_target(const Url& base, std::string_view target, const 
 
 namespace detail {
 
-/// True if a "." or ".." segment hides in an encoded path. Encoded dots, slashes and backslashes count as such: some
-/// servers decode before they look.
+/// True if a "." or ".." segment hides in an encoded path. Encoded dots, slashes and backslashes count as such, and so
+/// does "..;x": some servers decode and cut before they look.
 inline bool has_dot_segment(std::string_view path) noexcept {
     std::size_t dots = 0;
     bool only_dots = true;
@@ -46,6 +46,7 @@ inline bool has_dot_segment(std::string_view path) noexcept {
         } else if (c == '.') {
             ++dots;
         } else {
+            if (c == ';' && is_dotted()) return true;
             only_dots = false;
         }
     }
@@ -107,7 +108,7 @@ inline Result<std::string> join_target(const Url& base, std::string_view target,
         if (!origin->same_origin(base)) return bad_target("is an absolute URL of another origin");
         path = slash == path.npos ? std::string_view{"/"} : path.substr(slash);
     }
-    if (auto done = detail::append_path(url, path, path_parameters); !done) return fail(std::move(done.error()));
+    if (auto ok = detail::append_path(url, path, path_parameters); !ok) return fail(std::move(ok.error()));
 
     const std::string_view whole_path = std::string_view{url}.substr(root);
     if (path.find("//") != path.npos) return bad_target("must not hold \"//\" in its path");

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace breakwater {
 
@@ -86,8 +87,9 @@ constexpr bool is_ipv4(std::string_view text) noexcept {
     for (int part = 0; part < 4; ++part) {
         std::size_t digits = 0;
         int value = 0;
-        while (digits < text.size() && digits < 3 && is_digit(text[digits]))
-            value = value * 10 + (text[digits++] - '0');
+        for (; digits < text.size() && digits < 3 && is_digit(text[digits]); ++digits) {
+            value = value * 10 + (text[digits] - '0');
+        }
         if (digits == 0 || value > 255 || (digits > 1 && text.front() == '0')) return false;
         text.remove_prefix(digits);
         if (part == 3) break;
@@ -149,11 +151,11 @@ inline std::string describe_character(char c) {
 /// Checks a URL without allocating.
 inline Result<UrlView> check_url(std::string_view text) {
     const auto wrong = [](std::string what) { return fail(Errc::invalid_request, "url: " + std::move(what)); };
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '%' ? !is_percent_encoded(text, i)
-                           : !is_query_character(text[i]) && text[i] != '[' && text[i] != ']' && text[i] != '#') {
-            return wrong(describe_character(text[i]) + " at position " + std::to_string(i + 1) +
-                         " must be percent-encoded");
+    const bool plain = are_all_in_class(text, query_character);
+    for (std::size_t i = 0; i < text.size() && !plain; ++i) {
+        const char c = text[i];
+        if (!is_query_character(c) && (c == '%' ? !is_percent_encoded(text, i) : c != '[' && c != ']' && c != '#')) {
+            return wrong(describe_character(c) + " at position " + std::to_string(i + 1) + " must be percent-encoded");
         }
     }
     const UriParts parts = split_uri(text);
@@ -163,10 +165,9 @@ inline Result<UrlView> check_url(std::string_view text) {
     if (!url.secure && !equals_ignoring_case(*parts.scheme, "http")) return wrong("the scheme must be http or https");
     if (parts.fragment) return wrong("must not have a fragment (\"#…\")");
     if (parts.authority->find('@') != std::string_view::npos) return wrong("must not hold a user name or password");
-    for (const std::string_view part : {parts.path, parts.query.value_or("")}) {
-        if (const auto at = part.find_first_of("[]"); at != part.npos) {
-            return wrong(describe_character(part[at]) + " after the host must be percent-encoded");
-        }
+    const std::size_t after_host = static_cast<std::size_t>(parts.path.data() - text.data());
+    if (const auto at = plain ? text.npos : text.find_first_of("[]", after_host); at != text.npos) {
+        return wrong(describe_character(text[at]) + " after the host must be percent-encoded");
     }
 
     url.host = *parts.authority;

@@ -176,7 +176,7 @@ private:
         const Instant began = call_.attempt_began = call_.now();
         call_.emit({.kind = EventKind::attempt_started});
         Result<T> result = invoke();
-        const Duration took = call_.now() - began;
+        const Duration took = call_.attempt_took = call_.now() - began;
         if (result) {
             call_.emit({.kind = EventKind::attempt_ended, .took = took});
         } else {

@@ -39,6 +39,7 @@ public:
     unsigned attempt = 0;                     ///< The attempt under way or made last; 0 before the first.
     unsigned max_attempts = 0;                ///< 0: nothing limits or retries.
     Instant attempt_began = Instant::max();   ///< `max()` if nobody needed to know.
+    Duration attempt_took{};                  ///< Of the attempt made last; only kept for an observer.
     bool resendable = true;                   ///< See `CallOptions`.
     bool has_own_fallback = false;            ///< The call brings a fallback of its own.
     bool probing = false;                     ///< The attempt holds a half-open circuit's probe: it must not wait.

@@ -35,6 +35,15 @@ inline Result<void> validate(const NoLimit&, std::string_view) { return {}; }
 
 /// The built-in algorithms as a run-time choice. Default: `no_limit`.
 class AnyAlgorithm {
+    // Not std::visit, which has a path that throws. Deduced and therefore first: so both compilers have it ready in
+    // constant expressions.
+    template <class Variant, class F>
+    static constexpr auto with(const Variant& prepared, F function) noexcept {
+        if (const auto* bucket = std::get_if<TokenBucket::Prepared>(&prepared)) return function(TokenBucket{}, *bucket);
+        if (const auto* limit = std::get_if<FixedWindow::Prepared>(&prepared)) return function(FixedWindow{}, *limit);
+        return function(NoLimit{}, NoLimit::Prepared{});
+    }
+
 public:
     using Choice = std::variant<NoLimit, TokenBucket, FixedWindow>;
     using State = LimiterState;
@@ -72,15 +81,6 @@ public:
     friend bool operator==(const AnyAlgorithm&, const AnyAlgorithm&) = default;
 
 private:
-    // Not std::visit, which has a path that throws.
-    template <class F>
-    static constexpr auto with(const Prepared& prepared, F function) noexcept
-        -> decltype(function(NoLimit{}, NoLimit::Prepared{})) {
-        if (const auto* bucket = std::get_if<TokenBucket::Prepared>(&prepared)) return function(TokenBucket{}, *bucket);
-        if (const auto* limit = std::get_if<FixedWindow::Prepared>(&prepared)) return function(FixedWindow{}, *limit);
-        return function(NoLimit{}, NoLimit::Prepared{});
-    }
-
     Choice choice_;
 };
 

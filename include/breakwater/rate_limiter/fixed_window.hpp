@@ -83,7 +83,7 @@ private:
         std::uint64_t taken;
     };
 
-    /// `now / window` by a multiplication, 5 ns faster than dividing. The rounded reciprocal finds the index or, as
+    /// `now / window` by multiplying, which is cheaper than dividing. The rounded reciprocal finds the index or, as
     /// instants stay below 2^53, the one before it.
     static constexpr std::uint64_t index_of(const Prepared& limit, Instant now) noexcept {
         __extension__ using wide = unsigned __int128;

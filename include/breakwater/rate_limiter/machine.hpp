@@ -91,7 +91,8 @@ struct PauseMachine {
 
     /// How long the pause still lasts; zero if there is none.
     static constexpr Duration apply(State& state, const Options& options, const Check&, Instant now) noexcept {
-        if (state.until <= micros(now)) [[likely]] return Duration{0};
+        if (state.until <= micros(now)) [[likely]]
+            return Duration{0};
         state.until = std::min(state.until, micros(now + options.max_pause));  // the clock has stepped back
         return Duration{state.until - micros(now)};
     }

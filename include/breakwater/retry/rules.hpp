@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/error.hpp>
+#include <breakwater/outcome.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -12,11 +13,6 @@
 #include <vector>
 
 namespace breakwater {
-
-/// The statuses that may pass by themselves: 408, 429, 500, 502, 503, 504.
-constexpr bool is_retryable_status(int status) noexcept {
-    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
-}
 
 /// Errors that no rule can make worth a retry: nothing was tried, nobody wants it, or it would fail again.
 constexpr bool is_final(Errc code) noexcept {

@@ -27,6 +27,8 @@ namespace breakwater {
 ///   `receive_failed` with `Sent::maybe`. So `SendOptions::resendable` changes nothing here.
 /// - `Response::headers` are those of the final answer as they came: a decompressed body keeps its `Content-Encoding`
 ///   and a `Content-Length` of the compressed one. Interim answers and trailers are dropped.
+/// - An answer with neither a length nor chunks ends where the connection does. One cut short there cannot be told from
+///   a whole one, with TLS neither: libcurl puts up with a missing close_notify.
 /// - POST, PUT and PATCH without a body send `Content-Length: 0`. A header of the request replaces libcurl's own
 ///   (`Accept`, `Accept-Encoding`, `Host`, `User-Agent`).
 /// - Timeouts count in milliseconds, rounded up. A stop request or timeout ends the exchange at once; a name being

@@ -161,10 +161,11 @@ inline Error explain(CURLcode code, std::string_view message, Progress progress)
     } else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
         errc = Errc::protocol_error;  // an answer that is no HTTP, taken for HTTP/0.9
     } else if (progress.times_issued > 1 || was_never_sent(errc)) {
-        errc = Errc::empty_answer;
-        if (code == CURLE_ABORTED_BY_CALLBACK || was_never_sent(*errc_of(code))) {
-            message = "the reused connection was closed before an answer came";
-        }
+        // libcurl keeps the message of the first failure; there is none if the server closed in good order.
+        errc = message.starts_with("Send failure")   ? Errc::send_failed
+               : message.starts_with("Recv failure") ? Errc::receive_failed
+                                                     : Errc::empty_answer;
+        if (errc == Errc::empty_answer) message = "it was kept alive from an earlier request";
     } else if (errc == Errc::receive_failed && message.find("chunked-encoding") != message.npos) {
         errc = Errc::protocol_error;  // libcurl 7.88 has no code of its own for a broken chunk
     }

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/http/cache_control.hpp>
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/store/store.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace breakwater {
+
+/// An answer as it is kept, with its times by the store's clock.
+struct CachedResponse {
+    Response response;
+    Instant fresh_until{};
+    Instant stale_until{};  ///< How long it may stand in for an error; not before `fresh_until`.
+};
+
+/// A private HTTP cache (RFC 9111) in the blobs of a store.
+///
+/// Keyed by name, method, URL, the caller's credentials and the headers the answer varies on. Thread-safe. A value that
+/// cannot be read is a miss. The keys hold credentials: a store that leaves the process must not show them.
+template <Store StoreType>
+class ResponseCache {
+public:
+    /// `credentials` names the headers that tell callers apart, beside Authorization and Cookie.
+    ResponseCache(StoreType store, std::string name, std::vector<std::string> credentials = {})
+        : store_{std::move(store)}, name_{std::move(name)}, credentials_{std::move(credentials)} {
+        credentials_.insert(credentials_.end(), {"Authorization", "Cookie"});
+    }
+
+    /// What is kept for the request, fresh or not.
+    std::optional<CachedResponse> find(const Request& request) const {
+        const std::string key = key_of(request, request.method);
+        const auto names = store_.get(key);
+        if (!names) return {};
+        const auto vary = parse_names(*names);
+        if (!vary) return {};
+        const auto bytes = store_.get(variant_of(key, *vary, request));
+        return bytes ? decode(*bytes) : std::nullopt;
+    }
+
+    /// Keeps an answer until `stale_until`, if it may be kept.
+    bool put(const Request& request, const CachedResponse& answer) const {
+        if (!is_storable(request.method, answer.response)) return false;
+        const Duration ttl = std::max(answer.stale_until, answer.fresh_until) - store_.clock().now();
+        if (ttl <= Duration{0}) return false;
+        const std::string key = key_of(request, request.method);
+        const std::vector<std::string> vary = vary_names(answer.response.headers);
+        std::string names;
+        for (const std::string& name : vary) names.append(name).append("\n");
+        store_.put(variant_of(key, vary, request), encode(answer), ttl);
+        store_.put(key, std::move(names), ttl);
+        return true;
+    }
+
+    /// Forgets what is kept for the URL of a request that may have changed it.
+    void invalidate(const Request& request) const {
+        for (const Method& method : {Method::get, Method::head}) store_.erase(key_of(request, method));
+    }
+
+private:
+    static void append(std::string& key, std::string_view part) {
+        key.append(std::to_string(part.size())).append(":").append(part);
+    }
+
+    std::string key_of(const Request& request, const Method& method) const {
+        std::string key = "cache:";
+        append(key, name_);
+        append(key, method.name());
+        append(key, request.url);
+        append(key, vary_key(credentials_, request.headers));
+        return key;
+    }
+    static std::string variant_of(const std::string& key, const std::vector<std::string>& vary, const Request& request) {
+        std::string variant = key + "|";
+        append(variant, vary_key(vary, request.headers));
+        return variant;
+    }
+    static std::optional<std::vector<std::string>> parse_names(std::string_view text) {
+        std::vector<std::string> names;
+        while (!text.empty()) {
+            const auto end = text.find('\n');
+            if (end == text.npos) return {};
+            names.emplace_back(text.substr(0, end));
+            text.remove_prefix(end + 1);
+        }
+        return names;
+    }
+
+    static std::string encode(const CachedResponse& answer) {
+        const Response& response = answer.response;
+        auto headers = nlohmann::json::array();
+        for (const Header& header : response.headers) headers.push_back({header.name, header.value});
+        const nlohmann::json value = {
+            {"v", 1},
+            {"status", response.status},
+            {"url", response.url},
+            {"http", response.http_version},
+            {"headers", std::move(headers)},
+            {"body", nlohmann::json::binary(std::vector<std::uint8_t>(response.body.begin(), response.body.end()))},
+            {"fresh_until", answer.fresh_until.time_since_epoch().count()},
+            {"stale_until", answer.stale_until.time_since_epoch().count()}};
+        std::string bytes;
+        nlohmann::json::to_cbor(value, bytes);
+        return bytes;
+    }
+
+    static std::optional<CachedResponse> decode(const std::string& bytes) {
+        const auto value = nlohmann::json::from_cbor(bytes, true, false);
+        if (!value.is_object() || value.value("v", 0) != 1) return {};
+        try {
+            CachedResponse answer;
+            Response& response = answer.response;
+            response.status = value.at("status").get<int>();
+            response.url = value.at("url").get<std::string>();
+            response.http_version = value.at("http").get<std::string>();
+            for (const auto& header : value.at("headers")) {
+                response.headers.add(header.at(0).get<std::string>(), header.at(1).get<std::string>());
+            }
+            const auto& body = value.at("body").get_binary();
+            response.body.assign(body.begin(), body.end());
+            answer.fresh_until = Instant{Duration{value.at("fresh_until").get<std::int64_t>()}};
+            answer.stale_until = Instant{Duration{value.at("stale_until").get<std::int64_t>()}};
+            return answer;
+        } catch (const nlohmann::json::exception&) {
+            return {};
+        }
+    }
+
+    StoreType store_;
+    std::string name_;
+    std::vector<std::string> credentials_;
+};
+
+}  // namespace breakwater

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <breakwater/cache.hpp>
+#include <breakwater/client/options.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/http/cache_control.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace breakwater {
+
+/// Looks into the cache before anything else is asked: a fresh hit costs neither permit nor attempt. Keeps what comes
+/// back from the network.
+template <Store StoreType>
+class CachePolicy {
+public:
+    struct Lane {
+        std::optional<Duration> ttl{};  ///< Empty: this call has nothing to do with the cache.
+        Response hit{};
+    };
+
+    CachePolicy(ResponseCache<StoreType> cache, CacheOptions options, const StoreType& store)
+        : cache_{std::move(cache)}, options_{options}, clock_{store.clock()} {}
+
+    Before before(Lane& lane, auto& call) const {
+        if (!call.request.method.is_safe()) return proceed;
+        const auto ttl = call.options.cache_ttl ? call.options.cache_ttl : options_.ttl;
+        const CacheControl asked = parse_cache_control(call.request.headers);
+        if (!ttl || *ttl <= Duration{0} || asked.no_store) return proceed;
+        lane.ttl = ttl;
+        if (asked.no_cache) return proceed;
+        auto kept = cache_.find(call.request);
+        if (!kept) return proceed;
+        const Instant now = clock_.now();
+        if (now < kept->fresh_until) {
+            lane.hit = std::move(kept->response);
+            lane.hit.source = Source::cache;
+            call.emit({.kind = EventKind::cache_hit, .status = lane.hit.status});
+            return answer_now;
+        }
+        if (now < kept->stale_until) {
+            kept->response.source = Source::stale_cache;
+            call.stale = std::make_shared<const Response>(std::move(kept->response));
+        }
+        return proceed;
+    }
+
+    Result<Response> answer(Lane& lane, auto&) const { return std::move(lane.hit); }
+
+    After after(Lane& lane, auto& call, auto& result) const {
+        if (!result) return done;
+        if (!call.request.method.is_safe()) {
+            if (options_.ttl) cache_.invalidate(call.request);
+            return done;
+        }
+        if (lane.ttl && result->source == Source::network) keep(*lane.ttl, call, *result);
+        return done;
+    }
+
+private:
+    void keep(Duration ttl, auto& call, const Response& response) const {
+        const auto local_now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+        const CacheControl directives = parse_cache_control(response.headers);
+        Duration lifetime = ttl;
+        if (options_.lifetime == CacheLifetime::answer_first) {
+            lifetime = freshness_lifetime(response.headers, local_now).value_or(ttl);
+        }
+        Duration stale = options_.stale_if_error;
+        if (directives.stale_if_error && stale > Duration{0}) stale = *directives.stale_if_error;
+        if (!may_be_stale(directives) && options_.lifetime == CacheLifetime::answer_first) stale = Duration{0};
+        const Instant fresh_until = clock_.now() + lifetime;
+        CachedResponse kept{response, fresh_until, fresh_until + stale};
+        kept.response.timeline.clear();
+        if (cache_.put(call.request, kept)) call.emit({.kind = EventKind::cache_stored, .delay = lifetime});
+    }
+
+    ResponseCache<StoreType> cache_;
+    CacheOptions options_;
+    std::remove_cvref_t<decltype(std::declval<const StoreType&>().clock())> clock_;
+};
+
+/// Answers in place of a failed call: with a stale answer if there is one, else with the call's or the client's
+/// fallback.
+class FallbackPolicy {
+public:
+    static constexpr Place place = Place::fallback;
+    struct Lane {};
+
+    explicit FallbackPolicy(ClientFallbackOptions options) : options_{std::move(options)} {}
+
+    Before before(Lane&, auto&) const noexcept { return proceed; }
+
+    After after(Lane&, auto& call, auto& result) const {
+        if (result) return done;
+        if (call.stale && fallback_by_default(result.error())) {
+            call.emit({.kind = EventKind::cache_stale_served, .code = result.error().code()});
+            result = *call.stale;
+            return done;
+        }
+        const ResponseFallback& answer = call.options.fallback ? call.options.fallback : options_.answer;
+        if (!answer || !applies(result.error())) return done;
+        call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
+        answer_by(answer, result);
+        if (result) result->source = Source::fallback;
+        return done;
+    }
+
+private:
+    bool applies(const Error& error) const {
+        try {
+            return options_.on ? options_.on(error) : fallback_by_default(error);
+        } catch (...) {
+            return false;
+        }
+    }
+
+    ClientFallbackOptions options_;
+};
+
+}  // namespace breakwater

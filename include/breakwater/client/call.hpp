@@ -1,0 +1,38 @@
+#pragma once
+
+#include <breakwater/client/options.hpp>
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/timeline.hpp>
+
+#include <memory>
+#include <string>
+
+namespace breakwater {
+
+/// One call of a client: what its policies know beyond what any `Call` does.
+template <Clock C, class EndpointLimiter>
+class HttpCall : public Call<C> {
+public:
+    HttpCall(const C& clock, Request req, const RequestOptions& opts)
+        : Call<C>{clock}, request{std::move(req)}, options{opts}, began{this->now()} {}
+
+    Request request;
+    const RequestOptions& options;
+    const Instant began;
+    Timeline timeline{};
+    const EndpointLimiter* endpoint = nullptr;  ///< The limiter of this call's endpoint, if endpoints have one.
+    std::shared_ptr<const Response> stale{};    ///< An answer past its lifetime that may stand in for an error.
+
+    /// Notes an attempt. What the call waited before it belongs to the one before.
+    void note(Attempt made) {
+        if (!timeline.empty()) {
+            Attempt& last = timeline.back();
+            last.wait = made.began - (last.began + last.took);
+        }
+        timeline.push_back(std::move(made));
+    }
+};
+
+}  // namespace breakwater

@@ -1,0 +1,203 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/fallback.hpp>
+#include <breakwater/http/headers.hpp>
+#include <breakwater/http/redirect.hpp>
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/http/url.hpp>
+#include <breakwater/rate_limiter/options.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/retry/options.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace breakwater {
+
+/// `Authorization: Bearer TOKEN` (RFC 6750).
+struct Bearer {
+    std::string token{};
+};
+/// `Authorization: Basic …` (RFC 7617).
+struct Basic {
+    std::string user{};
+    std::string password{};
+};
+/// A credential in a header of its own, such as `X-Api-Key`.
+struct HeaderAuth {
+    std::string name{};
+    std::string value{};
+};
+/// How the client proves who it is; sent to its own origin only. Default: not at all.
+using Auth = std::variant<std::monostate, Bearer, Basic, HeaderAuth>;
+
+struct TimeoutOptions {
+    Duration attempt = std::chrono::seconds{10};   ///< One attempt, redirects included. At most the probe lease.
+    Duration connect = std::chrono::seconds{3};    ///< Resolving, connecting and TLS handshake. At most `attempt`.
+    Duration deadline = std::chrono::seconds{30};  ///< All attempts and waits of a call. At least `attempt`.
+};
+
+/// A limit for each endpoint, beside the client's own.
+struct EndpointLimitOptions {
+    /// `no_limit` (the default) switches per-endpoint limits off.
+    AnyAlgorithm algorithm{};
+    /// What makes an endpoint. Default: `endpoint_of`, method and path with numeric segments folded.
+    std::function<std::string(const Request&)> key{};
+    /// How many endpoints have a limiter of their own; the ones beyond share one. 1 to 1,000,000; default 1,024.
+    std::size_t max_endpoints = 1'024;
+};
+
+struct ClientRateLimitOptions {
+    AnyAlgorithm algorithm{};  ///< For the whole client. Default: `no_limit`.
+    Duration max_wait{};       ///< How long a call waits for its permit. Default 0: it is refused at once.
+    Duration max_pause = default_max_pause;  ///< The longest pause a service's Retry-After can cause. Default 5 min.
+    EndpointLimitOptions per_endpoint{};
+};
+
+/// Whose word decides how long an answer is fresh.
+enum class CacheLifetime : std::uint8_t {
+    answer_first,  ///< The answer's (`Cache-Control`, `Expires`); `ttl` where it says nothing.
+    ttl_always,    ///< `ttl`, whatever the answer says. `no-store` still holds.
+};
+
+struct CacheOptions {
+    std::optional<Duration> ttl{};  ///< Empty (the default) switches the cache off.
+    /// How long past its lifetime an answer may stand in for a failed call. Default 0: never.
+    Duration stale_if_error{};
+    CacheLifetime lifetime = CacheLifetime::answer_first;
+};
+
+/// Answers in place of a failed call.
+using ResponseFallback = std::function<Result<Response>(const Error&)>;
+
+struct ClientFallbackOptions {
+    ResponseFallback answer{};  ///< Empty (the default) switches the fallback off.
+    FallbackRule on = fallback_by_default;
+};
+
+/// The policies of a client as types. This is the run-time choice, which `client_options_from_json` needs.
+struct RuntimePolicies {
+    using Trip = AnyTrip;
+    using JitterKind = Jitter;
+};
+
+template <class Policies>
+struct BasicClientOptions {
+    /// Names the circuit and the limits; calls in logs and events. Clients of one store and name share their state.
+    std::string name{};
+    /// Where targets are appended: "https://api.example.com/v1". Empty: every call gives an absolute URL.
+    std::string base_url{};
+    Headers headers{};  ///< Sent with every request, to this origin only.
+    Auth auth{};
+    TimeoutOptions timeouts{};
+    CircuitBreakerOptions<typename Policies::Trip> circuit_breaker{};  ///< Its name defaults to the client's.
+    ClientRateLimitOptions rate_limit{};
+    RetryOptions<typename Policies::JitterKind> retry{};
+    CacheOptions cache{};
+    ClientFallbackOptions fallback{};
+    std::size_t max_response_bytes = std::size_t{16} << 20;  ///< Default 16 MiB, after decompression.
+    RedirectRules redirects{};
+    Observer observer{};
+};
+using ClientOptions = BasicClientOptions<RuntimePolicies>;
+
+/// One idempotency key for all attempts of a call, made by the client (a UUID, version 4).
+struct AutoKey {};
+inline constexpr AutoKey auto_key{};
+
+/// The value of the Idempotency-Key header; makes any method safe to retry.
+class IdempotencyKey {
+public:
+    IdempotencyKey() = default;
+    IdempotencyKey(AutoKey) : key_{AutoKey{}} {}
+    IdempotencyKey(std::string key) : key_{std::move(key)} {}
+    IdempotencyKey(const char* key) : key_{std::string{key}} {}
+
+    bool is_auto() const noexcept { return std::holds_alternative<AutoKey>(key_); }
+    const std::string* given() const noexcept { return std::get_if<std::string>(&key_); }
+
+private:
+    std::variant<std::monostate, AutoKey, std::string> key_;
+};
+
+/// What one call may be told. Everything is optional.
+struct RequestOptions {
+    Query query{};
+    PathParameters path{};  ///< For the `{name}` places of the target.
+    Headers headers{};      ///< Replace the client's of the same name.
+    nlohmann::json json = nlohmann::json::value_t::discarded;  ///< The body, as application/json.
+    std::optional<std::string> body{};
+    std::optional<Duration> timeout{};     ///< Of each attempt; replaces the client's.
+    std::optional<Duration> deadline{};    ///< Of the call; replaces the client's.
+    std::optional<Duration> cache_ttl{};   ///< Replaces the client's; 0 s keeps this call away from the cache.
+    IdempotencyKey idempotency_key{};
+    ResponseFallback fallback{};           ///< Replaces the client's.
+    std::stop_token stop{};
+};
+
+/// The first mistake, as "path.field: legal range, value".
+template <class Policies>
+Result<void> validate(const BasicClientOptions<Policies>& options) {
+    const auto bad = [](std::string message) { return fail(Errc::invalid_options, std::move(message)); };
+    if (!options.base_url.empty()) {
+        const auto url = Url::parse(options.base_url);
+        if (!url) return bad("base_url: " + std::string{url.error().detail()});
+        if (url->query()) return bad("base_url: must not have a query");
+    }
+    const TimeoutOptions& timeouts = options.timeouts;
+    constexpr Duration least = std::chrono::milliseconds{1};
+    constexpr Duration most = std::chrono::hours{24};
+    for (const auto& [field, value] : {std::pair{"attempt", timeouts.attempt}, {"connect", timeouts.connect},
+                                       {"deadline", timeouts.deadline}}) {
+        if (value < least || value > most) return detail::invalid_option("timeouts", field, "1ms to 24h", value);
+    }
+    if (timeouts.attempt > timeouts.deadline) {
+        return detail::invalid_option("timeouts", "attempt",
+                                      "<= timeouts.deadline, which is " + detail::option_text(timeouts.deadline),
+                                      timeouts.attempt);
+    }
+    if (auto ok = validate(options.circuit_breaker, "circuit_breaker"); !ok) return ok;
+    if (timeouts.attempt > options.circuit_breaker.probe_lease) {
+        return detail::invalid_option(
+            "timeouts", "attempt",
+            "<= circuit_breaker.probe_lease, which is " + detail::option_text(options.circuit_breaker.probe_lease),
+            timeouts.attempt);
+    }
+    const ClientRateLimitOptions& limit = options.rate_limit;
+    if (auto ok = validate(RateLimiterOptions<>{.algorithm = limit.algorithm, .max_wait = limit.max_wait,
+                                                .max_pause = limit.max_pause}, "rate_limit");
+        !ok) {
+        return ok;
+    }
+    if (auto ok = validate(limit.per_endpoint.algorithm, "rate_limit.per_endpoint.algorithm"); !ok) return ok;
+    if (limit.per_endpoint.max_endpoints < 1 || limit.per_endpoint.max_endpoints > 1'000'000) {
+        return detail::invalid_option("rate_limit.per_endpoint", "max_endpoints", "1 to 1000000",
+                                      limit.per_endpoint.max_endpoints);
+    }
+    if (auto ok = validate(options.retry, "retry"); !ok) return ok;
+    if (options.cache.ttl && (*options.cache.ttl <= Duration{0} || *options.cache.ttl > most * 365)) {
+        return detail::invalid_option("cache", "ttl", "> 0s and at most 365 days", *options.cache.ttl);
+    }
+    if (options.cache.stale_if_error < Duration{0} || options.cache.stale_if_error > most * 365) {
+        return detail::invalid_option("cache", "stale_if_error", "0s to 365 days", options.cache.stale_if_error);
+    }
+    if (options.max_response_bytes < 1) {
+        return detail::invalid_option("", "max_response_bytes", ">= 1", options.max_response_bytes);
+    }
+    if (options.redirects.max > 100) return detail::invalid_option("redirects", "max", "0 to 100", options.redirects.max);
+    Request sample{.url = "http://localhost/", .headers = options.headers};
+    if (auto ok = validate(sample); !ok) return bad("headers: " + std::string{ok.error().detail()});
+    return {};
+}
+
+}  // namespace breakwater

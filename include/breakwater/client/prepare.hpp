@@ -1,0 +1,119 @@
+#pragma once
+
+#include <breakwater/client/options.hpp>
+#include <breakwater/detail/base64.hpp>
+#include <breakwater/http/headers.hpp>
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/target.hpp>
+#include <breakwater/http/url.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/uuid.hpp>
+#include <breakwater/version.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace breakwater {
+
+/// What is called, for messages: "GET /inventory". Holds no query, no host and no path parameter's value.
+inline std::string subject_of(const Method& method, std::string_view target) {
+    target = target.substr(0, target.find_first_of("?#"));
+    if (const auto authority = target.find("://"); authority != target.npos) {
+        const auto slash = target.find('/', authority + 3);
+        target = slash == target.npos ? std::string_view{"/"} : target.substr(slash);
+    }
+    std::string subject{method.name()};
+    subject += ' ';
+    for (const char c : target) subject += c > ' ' && c < '\x7f' ? c : '?';
+    return subject;
+}
+
+/// Whether the request may reach the service twice: an idempotent method (RFC 9110 §9.2.2) or an Idempotency-Key.
+inline bool is_resendable(const Request& request) {
+    return request.method.is_idempotent() || request.headers.contains("Idempotency-Key");
+}
+
+/// Makes requests out of targets: what is the same for every request of a client is worked out once.
+class RequestPreparation {
+public:
+    RequestPreparation(const std::string& base_url, const Headers& headers, const Auth& auth) : headers_{headers} {
+        if (!base_url.empty()) base_ = value_or_throw(Url::parse(base_url));
+        if (!headers_.contains("User-Agent")) headers_.add("User-Agent", "breakwater/" BREAKWATER_VERSION_STRING);
+        if (const auto* bearer = std::get_if<Bearer>(&auth)) {
+            headers_.set("Authorization", "Bearer " + bearer->token);
+        } else if (const auto* basic = std::get_if<Basic>(&auth)) {
+            headers_.set("Authorization", "Basic " + detail::base64(basic->user + ":" + basic->password));
+        } else if (const auto* header = std::get_if<HeaderAuth>(&auth)) {
+            headers_.set(header->name, header->value);
+            credential_headers_.push_back(header->name);
+        }
+        if (auto ok = validate(Request{.url = "http://localhost/", .headers = headers_}); !ok) {
+            throw Exception{Error{Errc::invalid_options, "auth: " + std::string{ok.error().detail()}}};
+        }
+    }
+
+    /// The headers, beside Authorization and Cookie, that tell callers apart.
+    const std::vector<std::string>& credential_headers() const noexcept { return credential_headers_; }
+
+    /// Fills in URL, headers and body. `request` brings its method, and headers and body of its own if it has any.
+    Result<void> prepare(Request& request, std::string_view target, const RequestOptions& options) const {
+        const auto bad = [](std::string message) { return fail(Errc::invalid_request, std::move(message)); };
+        if (options.timeout && *options.timeout <= Duration{0}) return bad("timeout: must be > 0s");
+        if (options.deadline && *options.deadline <= Duration{0}) return bad("deadline: must be > 0s");
+        if (auto ok = resolve(request, target, options); !ok) return ok;
+
+        const bool is_own = !request.headers.empty() || !options.headers.empty();
+        Headers own = std::exchange(request.headers, headers_);
+        override_by(request.headers, own);
+        override_by(request.headers, options.headers);
+        if (options.json.is_discarded() ? false : options.body.has_value()) return bad("json and body: give one");
+        if (!options.json.is_discarded()) {
+            request.body = options.json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+            if (!request.headers.contains("Content-Type")) request.headers.add("Content-Type", "application/json");
+        } else if (options.body) {
+            request.body = options.body;
+        }
+        if (const std::string* key = options.idempotency_key.given()) {
+            if (key->empty()) return bad("idempotency_key: must not be empty");
+            request.headers.set("Idempotency-Key", *key);
+        } else if (options.idempotency_key.is_auto() && !request.headers.contains("Idempotency-Key")) {
+            request.headers.set("Idempotency-Key", make_uuid());
+        }
+        const bool checked = !is_own && options.idempotency_key.given() == nullptr && request.method.is_valid();
+        return checked ? Result<void>{} : validate(request);
+    }
+
+private:
+    Result<void> resolve(Request& request, std::string_view target, const RequestOptions& options) const {
+        if (base_) {
+            auto url = join_target(*base_, target, options.query, options.path);
+            if (!url) return fail(std::move(url.error()));
+            request.url = *std::move(url);
+            return {};
+        }
+        const auto url = Url::parse(target);
+        if (!url) {
+            return fail(Errc::invalid_request, "target: the client has no base_url, so it must be an absolute URL (" +
+                                                   std::string{url.error().detail()} + ")");
+        }
+        auto joined = join_target(*url, target, options.query, options.path);
+        if (!joined) return fail(std::move(joined.error()));
+        request.url = *std::move(joined);
+        return {};
+    }
+
+    static void override_by(Headers& headers, const Headers& own) {
+        for (const Header& header : own) headers.remove(header.name);
+        for (const Header& header : own) headers.add(header.name, header.value);
+    }
+
+    std::optional<Url> base_;
+    Headers headers_;
+    std::vector<std::string> credential_headers_;
+};
+
+}  // namespace breakwater

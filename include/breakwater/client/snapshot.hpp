@@ -1,0 +1,56 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/state.hpp>
+#include <breakwater/error.hpp>
+#include <breakwater/rate_limiter.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <limits>
+#include <string>
+
+namespace breakwater {
+
+/// As JSON; durations are milliseconds.
+inline void to_json(nlohmann::json& json, const CircuitSnapshot& seen) {
+    const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
+    json = {{"name", seen.name},
+            {"state", to_string(seen.state)},
+            {"generation", seen.generation},
+            {"calls", seen.counts.calls},
+            {"failures", seen.counts.failures},
+            {"probes_in_flight", seen.probes_in_flight},
+            {"probe_successes", seen.probe_successes},
+            {"late_results", seen.late_results},
+            {"in_state_ms", ms(seen.in_state)},
+            {"retry_after_ms", seen.retry_after ? nlohmann::json(ms(*seen.retry_after)) : nlohmann::json(nullptr)}};
+}
+
+/// As JSON; durations are milliseconds, `available` is null where nothing limits.
+inline void to_json(nlohmann::json& json, const RateLimiterSnapshot& seen) {
+    const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
+    const bool limited = seen.available != std::numeric_limits<std::int64_t>::max();
+    json = {{"name", seen.name},
+            {"available", limited ? nlohmann::json(seen.available) : nlohmann::json(nullptr)},
+            {"paused_for_ms", ms(seen.paused_for)},
+            {"retry_after_ms", ms(seen.retry_after)}};
+}
+
+/// The form of `ResilientClient::snapshot()`, version 1:
+/// `{"version", "name", "circuit": {…}, "rate_limit": {…}, "endpoints": {KEY: {…}}}`.
+template <class Breaker, class Limiter, class Endpoints>
+nlohmann::json client_snapshot(const std::string& name, const Breaker& breaker, const Limiter& limiter,
+                               const Endpoints* endpoints) {
+    nlohmann::json json = {{"version", 1},
+                           {"name", name},
+                           {"circuit", breaker.snapshot()},
+                           {"rate_limit", limiter.snapshot()},
+                           {"endpoints", nlohmann::json::object()}};
+    if (endpoints != nullptr) {
+        endpoints->for_each(
+            [&](const std::string& key, const auto& own) { json["endpoints"][key] = own.snapshot(); });
+    }
+    return json;
+}
+
+}  // namespace breakwater

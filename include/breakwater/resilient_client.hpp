@@ -1,0 +1,213 @@
+#pragma once
+
+#include <breakwater/cache.hpp>
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/client/cache_policy.hpp>
+#include <breakwater/client/call.hpp>
+#include <breakwater/client/endpoint.hpp>
+#include <breakwater/client/exchange.hpp>
+#include <breakwater/client/options.hpp>
+#include <breakwater/client/prepare.hpp>
+#include <breakwater/client/snapshot.hpp>
+#include <breakwater/http/method.hpp>
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/pipeline/blocking_driver.hpp>
+#include <breakwater/rate_limiter.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/retry.hpp>
+#include <breakwater/store/memory.hpp>
+#include <breakwater/transport/curl.hpp>
+#include <breakwater/transport/transport.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace breakwater {
+
+/// An HTTP client for an API that fails: cache, fallback, deadline, retry, circuit breaker and rate limits around each
+/// call, in that order.
+///
+///     bw::ResilientClient client{bw::ClientOptions{.name = "dairy", .base_url = "https://api.example.com/v1"}};
+///     bw::Result<bw::Response> page = client.get("/inventory", {.query = {{"page", 1}}});
+///
+/// A thread-safe handle: copies share connections, circuit, limits and cache. Make one for a service and keep it; a
+/// client made for each call never learns anything. Calls block, for at most about their deadline, and do not throw:
+/// an answer with an error status is an `Error` with the response inside.
+template <Transport TransportType = CurlTransport, Store StoreType = MemoryStore<>, class Policies = RuntimePolicies>
+class ResilientClient {
+public:
+    using Options = BasicClientOptions<Policies>;
+
+    /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
+    explicit ResilientClient(Options options, TransportType transport = TransportType{}, StoreType store = StoreType{})
+        : shared_{std::make_shared<Shared>(checked(std::move(options)), std::move(transport), std::move(store))} {}
+
+    /// As the constructor, without throwing.
+    static Result<ResilientClient> make(Options options, TransportType transport = TransportType{},
+                                        StoreType store = StoreType{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return ResilientClient{std::move(options), std::move(transport), std::move(store)};
+    }
+
+    Result<Response> get(std::string_view target, const RequestOptions& options = {}) const {
+        return call(Method::get, target, options);
+    }
+    Result<Response> head(std::string_view target, const RequestOptions& options = {}) const {
+        return call(Method::head, target, options);
+    }
+    Result<Response> post(std::string_view target, const RequestOptions& options = {}) const {
+        return call(Method::post, target, options);
+    }
+    Result<Response> put(std::string_view target, const RequestOptions& options = {}) const {
+        return call(Method::put, target, options);
+    }
+    Result<Response> patch(std::string_view target, const RequestOptions& options = {}) const {
+        return call(Method::patch, target, options);
+    }
+    /// DELETE.
+    Result<Response> del(std::string_view target, const RequestOptions& options = {}) const {
+        return call(Method::del, target, options);
+    }
+
+    /// Sends a request of one's own: its `url` is a target or an absolute URL of the client's origin. Its headers and
+    /// body stand; what `options` gives comes on top.
+    Result<Response> send(Request request, const RequestOptions& options = {}) const {
+        const std::string target = std::exchange(request.url, {});
+        return call(std::move(request), target, options);
+    }
+
+    /// The client's circuit, limits and endpoints now, as JSON (`"version": 1`). Changes nothing, holds no secret.
+    nlohmann::json snapshot() const {
+        return client_snapshot(shared_->name(), shared_->breaker(), shared_->limiter(), shared_->endpoints.get());
+    }
+
+    const Options& options() const noexcept { return shared_->options; }
+    const auto& circuit_breaker() const noexcept { return shared_->breaker(); }
+    const auto& rate_limiter() const noexcept { return shared_->limiter(); }
+
+private:
+    using Breaker = CircuitBreaker<typename Policies::Trip, StoreType>;
+    using Limiter = RateLimiter<AnyAlgorithm, StoreType>;
+    using RetryPolicy = Retry<typename Policies::JitterKind>;
+    using ClockType = std::remove_cvref_t<decltype(std::declval<const StoreType&>().clock())>;
+    using CallType = HttpCall<ClockType, Limiter>;
+    using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Breaker, ClientLimitPolicy<Limiter>,
+                             EndpointLimitPolicy<Limiter>>;
+
+    struct Shared {
+        Shared(Options opts, TransportType trans, StoreType st)
+            : options{std::move(opts)},
+              preparation{options.base_url, options.headers, options.auth},
+              transport{std::move(trans)},
+              store{std::move(st)},
+              stack{CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
+                    FallbackPolicy{options.fallback},
+                    RetryPolicy{options.retry},
+                    Breaker{options.circuit_breaker, store},
+                    ClientLimitPolicy{Limiter{{.name = options.name,
+                                               .algorithm = options.rate_limit.algorithm,
+                                               .max_wait = options.rate_limit.max_wait,
+                                               .max_pause = options.rate_limit.max_pause},
+                                              store}},
+                    EndpointLimitPolicy<Limiter>{}} {
+            if (!options.rate_limit.per_endpoint.algorithm.is_none()) {
+                endpoints = std::make_unique<EndpointLimiters<StoreType>>(options.name, options.rate_limit, store);
+            }
+        }
+
+        const std::string& name() const noexcept { return options.name; }
+        const Breaker& breaker() const noexcept { return std::get<Breaker>(stack); }
+        const Limiter& limiter() const noexcept { return std::get<ClientLimitPolicy<Limiter>>(stack).limiter(); }
+
+        const Options options;
+        const RequestPreparation preparation;
+        const TransportType transport;
+        const StoreType store;
+        const Stack stack;
+        std::unique_ptr<EndpointLimiters<StoreType>> endpoints;
+    };
+
+    static Options checked(Options options) {
+        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (options.circuit_breaker.name.empty()) options.circuit_breaker.name = options.name;
+        options.circuit_breaker.deadline_counts_after =
+            std::min(options.circuit_breaker.deadline_counts_after, options.timeouts.attempt);
+        return options;
+    }
+
+    Result<Response> call(const Method& method, std::string_view target, const RequestOptions& options) const {
+        return call(Request{.method = method}, target, options);
+    }
+
+    Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const {
+        Shared& shared = *shared_;
+        const std::string subject = subject_of(request.method, target);
+        if (auto ok = shared.preparation.prepare(request, target, options); !ok) {
+            return fail(std::move(ok.error().set_subject(subject)));
+        }
+        CallType call{shared.store.clock(), std::move(request), options};
+        call.stop = &options.stop;
+        call.observer = &shared.options.observer;
+        call.subject = subject;
+        call.resendable = is_resendable(call.request);
+        call.has_own_fallback = static_cast<bool>(options.fallback);
+        call.set_deadline(options.deadline.value_or(shared.options.timeouts.deadline));
+        if (shared.endpoints) call.endpoint = &shared.endpoints->of(call.request);
+
+        const auto take_hop = [&](const Request& next) { return permit_for(next); };
+        auto attempt = [&](CallType& own) {
+            return exchange(own, shared.transport, shared.options, take_hop);
+        };
+        Result<Response> result = run(call, attempt);
+        if (result) {
+            result->timeline = std::move(call.timeline);
+        } else {
+            result.error().set_attempts(call.attempt).set_subject(subject).set_timeline(std::move(call.timeline));
+        }
+        report_end(call, result);
+        return result;
+    }
+
+    template <class F>
+    Result<Response> run(CallType& call, F& attempt) const {
+        return std::apply(
+            [&]<class... P>(const P&...) {
+                return BlockingDriver<CallType, Response, F, P...>{shared_->stack, call, attempt}.run();
+            },
+            shared_->stack);
+    }
+
+    /// Each redirect takes a permit of its own.
+    Result<void> permit_for(const Request& next) const {
+        if (auto own = shared_->limiter().try_acquire(); !own) return own;
+        return shared_->endpoints ? shared_->endpoints->of(next).try_acquire() : Result<void>{};
+    }
+
+    static void report_end(CallType& call, const Result<Response>& result) {
+        if (!call.is_observed()) return;
+        const Duration took = call.now() - call.began;
+        if (result) {
+            call.emit({.kind = EventKind::call_ended, .status = result->status, .took = took});
+        } else {
+            const Error& error = result.error();
+            call.emit({.kind = EventKind::call_ended, .policy = error.policy(), .code = error.code(),
+                       .status = error.status(), .delay = error.retry_after(), .took = took});
+        }
+    }
+
+    std::shared_ptr<Shared> shared_;
+};
+
+ResilientClient(ClientOptions) -> ResilientClient<>;
+template <Transport T>
+ResilientClient(ClientOptions, T) -> ResilientClient<T>;
+template <Transport T, Store S>
+ResilientClient(ClientOptions, T, S) -> ResilientClient<T, S>;
+
+}  // namespace breakwater
