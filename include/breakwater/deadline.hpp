@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/pipeline/policy.hpp>
 
 namespace breakwater {
@@ -16,7 +17,7 @@ public:
 
     /// Throws `Exception` (`invalid_options`) unless `limit` > 0.
     explicit Deadline(Duration limit) : limit_{limit} {
-        if (limit <= Duration{0}) throw Exception{Error{Errc::invalid_options, "deadline: must be > 0 s"}};
+        if (limit <= Duration{0}) throw Exception{detail::invalid_option("deadline", "", "> 0s", limit).error()};
     }
 
     Before before(Lane&, auto& call) const noexcept {

@@ -10,7 +10,7 @@
 
 namespace breakwater {
 
-/// Which errors a fallback answers.
+/// Which errors a fallback answers. Empty: `fallback_by_default`. A rule that throws answers none.
 using FallbackRule = std::function<bool(const Error&)>;
 
 /// The default: refusals and failures of the service or the way to it. Never a cancelled call, a mistake in options or
@@ -70,13 +70,21 @@ public:
 
     template <class T>
     After after(Lane&, auto& call, Result<T>& result) const {
-        if (result || call.has_own_fallback || !options_.on(result.error())) return done;
+        if (result || call.has_own_fallback || !answers(result.error())) return done;
         call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
         answer_by(answer_, result);
         return done;
     }
 
 private:
+    bool answers(const Error& error) const noexcept {
+        try {
+            return options_.on ? options_.on(error) : fallback_by_default(error);
+        } catch (...) {
+            return false;
+        }
+    }
+
     F answer_;
     FallbackOptions options_;
 };

@@ -67,7 +67,7 @@ public:
 
     template <class T>
     [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        if (result) [[likely]] return is_good(result) ? done : next(lane, call, result);
+        if (result) [[likely]] return is_good(result) || !call.resendable ? done : next(lane, call, result);
         return failed(lane, call, result);
     }
 

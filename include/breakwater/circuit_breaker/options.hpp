@@ -1,12 +1,15 @@
 #pragma once
 
+#include <breakwater/circuit_breaker/any_trip.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
+#include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/result.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace breakwater {
 
@@ -57,27 +60,24 @@ constexpr CircuitRules<Trip> rules_of(const CircuitBreakerOptions<Trip>& options
             options.probe_lease};
 }
 
-/// The first mistake, as "path.field: legal range, value".
+/// Checks the options; messages begin with `path`.
 template <TripRule Trip>
-Result<void> validate(const CircuitBreakerOptions<Trip>& options, const std::string& path = "circuit_breaker") {
-    const auto span = [&](const char* field, Duration value, Duration least) -> Result<void> {
-        if (value >= least && value <= std::chrono::hours{24}) return {};
-        return fail(Errc::invalid_options, path + field + ": must be " + format_duration(least) + " to 24 h, got " +
-                                               (value.count() < 0 ? "-" + format_duration(-value) : format_duration(value)));
-    };
-    if (auto trip = options.trip.validate(); !trip) {
-        return fail(Errc::invalid_options, path + ".trip" + std::string{trip.error().detail()});
-    }
-    if (auto ok = span(".recovery_timeout", options.recovery_timeout, std::chrono::milliseconds{1}); !ok) return ok;
-    if (auto ok = span(".probe_lease", options.probe_lease, std::chrono::milliseconds{1}); !ok) return ok;
-    if (auto ok = span(".deadline_counts_after", options.deadline_counts_after, Duration{0}); !ok) return ok;
-    if (options.half_open_probes < 1 || options.half_open_probes > max_half_open_probes) {
-        return fail(Errc::invalid_options,
-                    path + ".half_open_probes: must be 1 to 32, got " + std::to_string(options.half_open_probes));
-    }
-    if (options.success_threshold < 1) {
-        return fail(Errc::invalid_options, path + ".success_threshold: must be at least 1, got 0");
-    }
+Result<void> validate(const CircuitBreakerOptions<Trip>& options, std::string_view path = "circuit_breaker") {
+    constexpr Duration least = std::chrono::milliseconds{1};
+    constexpr Duration most = std::chrono::hours{24};
+    if (auto ok = validate(options.trip, path.empty() ? "trip" : std::string{path} + ".trip"); !ok) return ok;
+    if (options.recovery_timeout <= Duration{0})
+        return detail::invalid_option(path, "recovery_timeout", "> 0s", options.recovery_timeout);
+    if (options.recovery_timeout < least || options.recovery_timeout > most)
+        return detail::invalid_option(path, "recovery_timeout", "1ms to 24h", options.recovery_timeout);
+    if (options.probe_lease < least || options.probe_lease > most)
+        return detail::invalid_option(path, "probe_lease", "1ms to 24h", options.probe_lease);
+    if (options.deadline_counts_after < Duration{0} || options.deadline_counts_after > most)
+        return detail::invalid_option(path, "deadline_counts_after", "0s to 24h", options.deadline_counts_after);
+    if (options.half_open_probes < 1 || options.half_open_probes > max_half_open_probes)
+        return detail::invalid_option(path, "half_open_probes", "1 to 32", options.half_open_probes);
+    if (options.success_threshold < 1)
+        return detail::invalid_option(path, "success_threshold", ">= 1", options.success_threshold);
     return {};
 }
 

@@ -75,7 +75,8 @@ private:
 };
 
 /// Counts in time slices. Adding is O(1) within a slice and O(buckets) after a pause; memory is taken once, at
-/// construction. A clock that steps back adds to the current slice and forgets nothing.
+/// construction. A clock that steps back adds to the current slice and forgets nothing; set back by more than the
+/// window, it goes on from where it is.
 class TimeRing {
 public:
     constexpr explicit TimeRing(TimeWindow window)
@@ -110,6 +111,8 @@ private:
         return now < end_ ? 0 : (now - end_) / slice_ + 1;
     }
     constexpr void advance(Instant now) noexcept {
+        // Set back by more than the window, a clock would keep what it holds for as long as it takes to catch up.
+        if (end_ - now > slice_ * (std::ssize(slots_) + 1)) end_ = now - now.time_since_epoch() % slice_ + slice_;
         const std::int64_t steps = slices_until(now);
         if (steps == 0) return;
         if (steps >= std::ssize(slots_)) {

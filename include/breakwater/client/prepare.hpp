@@ -41,7 +41,11 @@ inline bool is_resendable(const Request& request) {
 class RequestPreparation {
 public:
     RequestPreparation(const std::string& base_url, const Headers& headers, const Auth& auth) : headers_{headers} {
-        if (!base_url.empty()) base_ = value_or_throw(Url::parse(base_url));
+        if (!base_url.empty()) {
+            base_ = value_or_throw(Url::parse(base_url));
+            prefix_ = value_or_throw(join_target(*base_, "/x"));
+            prefix_.resize(prefix_.size() - 2);
+        }
         if (!headers_.contains("User-Agent")) headers_.add("User-Agent", "breakwater/" BREAKWATER_VERSION_STRING);
         if (const auto* bearer = std::get_if<Bearer>(&auth)) {
             headers_.set("Authorization", "Bearer " + bearer->token);
@@ -89,6 +93,12 @@ public:
 
 private:
     Result<void> resolve(Request& request, std::string_view target, const RequestOptions& options) const {
+        if (base_ && options.path.empty() && is_plain(target)) {  // nothing in it to check, fold or encode
+            request.url.reserve(prefix_.size() + target.size() + (options.query.empty() ? 0 : 64));
+            request.url.append(prefix_).append(target);
+            if (!options.query.empty()) options.query.append_to(request.url += '?');
+            return {};
+        }
         if (base_) {
             auto url = join_target(*base_, target, options.query, options.path);
             if (!url) return fail(std::move(url.error()));
@@ -106,12 +116,24 @@ private:
         return {};
     }
 
+    /// Segments of letters, digits, "-", "_" and "~" only.
+    static constexpr bool is_plain(std::string_view target) noexcept {
+        char before = 0;
+        for (const char c : target) {
+            const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+            if (!letter && c != '-' && c != '_' && c != '~' && (c != '/' || before == '/')) return false;
+            before = c;
+        }
+        return target.starts_with('/');
+    }
+
     static void override_by(Headers& headers, const Headers& own) {
         for (const Header& header : own) headers.remove(header.name);
         for (const Header& header : own) headers.add(header.name, header.value);
     }
 
     std::optional<Url> base_;
+    std::string prefix_;  // the base as it stands in every URL, without a slash at its end
     Headers headers_;
     std::vector<std::string> credential_headers_;
 };

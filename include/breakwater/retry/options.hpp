@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/backoff.hpp>
+#include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/retry/rules.hpp>
 
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace breakwater {
 
@@ -30,18 +32,14 @@ struct RetryOptions {
     std::optional<std::uint64_t> seed{};
 };
 
-/// The first mistake, as "path.field: legal range, value".
+/// Checks the options; messages begin with `path`.
 template <class JitterKind>
-Result<void> validate(const RetryOptions<JitterKind>& options, const std::string& path = "retry") {
-    if (options.max_retries > 1'000'000) {
-        return fail(Errc::invalid_options,
-                    path + ".max_retries: must be 0 to 1000000, got " + std::to_string(options.max_retries));
-    }
-    if (options.max_retry_after < Duration{0} || options.max_retry_after > std::chrono::hours{24}) {
-        return fail(Errc::invalid_options, path + ".max_retry_after: must be 0 s to 24 h, got " +
-                                               std::to_string(options.max_retry_after.count()) + " us");
-    }
-    return validate(options.backoff, path + ".backoff");
+Result<void> validate(const RetryOptions<JitterKind>& options, std::string_view path = "retry") {
+    if (options.max_retries > 1'000'000)
+        return detail::invalid_option(path, "max_retries", "0 to 1000000", options.max_retries);
+    if (options.max_retry_after < Duration{0} || options.max_retry_after > std::chrono::hours{24})
+        return detail::invalid_option(path, "max_retry_after", "0s to 24h", options.max_retry_after);
+    return validate(options.backoff, path.empty() ? "backoff" : std::string{path} + ".backoff");
 }
 
 }  // namespace breakwater

@@ -97,9 +97,11 @@ public:
         return cell.peek();
     }
 
-    /// Keeps `value` for `ttl`. A value larger than the whole bound is not kept.
+    /// Keeps `value` for `ttl` in place of any earlier one. A value larger than the whole bound is not kept.
     void put(std::string_view key, std::string value, Duration ttl) const {
-        if (ttl > Duration{0}) world_->blobs.put(key, std::move(value), clock().now() + ttl);
+        if (ttl <= Duration{0}) return erase(key);
+        const Instant now = clock().now();
+        world_->blobs.put(key, std::move(value), ttl < Instant::max() - now ? now + ttl : Instant::max());
     }
     /// The value, or null if there is none or its time has passed.
     std::shared_ptr<const std::string> get(std::string_view key) const {

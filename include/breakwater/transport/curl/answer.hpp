@@ -32,8 +32,12 @@ public:
         refusal_.reset();
     }
 
-    /// Why a callback stopped the transfer, if one did.
-    std::optional<Errc> refusal() const noexcept { return refusal_; }
+    /// Why a callback stopped the transfer, if one did, and in words.
+    struct Refusal {
+        Errc code;
+        const char* reason;
+    };
+    const std::optional<Refusal>& refusal() const noexcept { return refusal_; }
 
     /// Whether the final answer's headers are complete.
     bool has_headers() const noexcept { return awaits_ == Awaits::body; }
@@ -56,18 +60,18 @@ private:
         try {
             if ((this->*part)(bytes)) return bytes.size();
         } catch (const std::exception&) {  // out of memory: must not travel through C
-            refusal_ = Errc::transport_failed;
+            refusal_ = {Errc::transport_failed, "out of memory"};
         }
         return bytes.size() + 1;
     }
 
-    bool refuse(Errc why) noexcept {
-        refusal_ = why;
+    bool refuse(Errc code, const char* reason) noexcept {
+        refusal_ = {code, reason};
         return false;
     }
 
     bool header_line(std::string_view line) {
-        if (line.size() > header_bytes_left_) return refuse(Errc::too_large);
+        if (line.size() > header_bytes_left_) return refuse(Errc::too_large, "its headers");
         header_bytes_left_ -= line.size();
         while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
         switch (awaits_) {
@@ -81,11 +85,11 @@ private:
     bool status_line(std::string_view line) {  // "HTTP/1.1 200 OK", "HTTP/2 200"
         constexpr std::string_view prefix = "HTTP/";
         const auto space = line.find(' ');
-        if (!line.starts_with(prefix) || space == line.npos) return refuse(Errc::protocol_error);
+        if (!line.starts_with(prefix) || space == line.npos) return refuse(Errc::protocol_error, "bad status line");
         const std::string_view code = line.substr(space + 1, 3);
         const auto read = std::from_chars(code.data(), code.data() + code.size(), response_.status);
         if (read.ec != std::errc{} || read.ptr != code.data() + 3 || response_.status < 100 || response_.status > 599) {
-            return refuse(Errc::protocol_error);
+            return refuse(Errc::protocol_error, "bad status line");
         }
         response_.http_version = line.substr(prefix.size(), space - prefix.size());
         response_.headers.clear();
@@ -120,14 +124,14 @@ private:
         awaits_ = Awaits::body;
         const bool has_no_body = body_ == Body::none || response_.status == 204 || response_.status == 304;
         if (!announced_ || is_encoded_ || has_no_body) return true;
-        if (*announced_ > max_body_bytes_) return refuse(Errc::too_large);
+        if (*announced_ > max_body_bytes_) return refuse(Errc::too_large, "its body");
         // An announcement costs the server nothing, so what is set aside for it beforehand is bounded.
         response_.body.reserve(std::min(*announced_, std::size_t{1} << 20));
         return true;
     }
 
     bool body_bytes(std::string_view bytes) {
-        if (bytes.size() > max_body_bytes_ - response_.body.size()) return refuse(Errc::too_large);
+        if (bytes.size() > max_body_bytes_ - response_.body.size()) return refuse(Errc::too_large, "its body");
         response_.body.append(bytes);
         return true;
     }
@@ -139,7 +143,7 @@ private:
     bool is_encoded_ = false;
     Awaits awaits_ = Awaits::status;
     Body body_ = Body::expected;
-    std::optional<Errc> refusal_;
+    std::optional<Refusal> refusal_;
 };
 
 }  // namespace breakwater::curl

@@ -260,8 +260,8 @@ inline void EasyHandle::append(const std::string& line) {
 }
 
 inline Result<Response> EasyHandle::finish(CURLcode verdict) {
-    if (const auto refusal = answer_.refusal()) {
-        Error error{*refusal};
+    if (const auto& refusal = answer_.refusal()) {
+        Error error{refusal->code, refusal->reason};
         error.set_sent(sent());
         return fail(std::move(error));
     }

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/trip.hpp>
+#include <breakwater/clock.hpp>
+#include <breakwater/outcome.hpp>
+#include <breakwater/result.hpp>
+
+#include <concepts>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace breakwater {
+
+/// Never opens: the circuit breaker is off.
+struct Never {
+    using State = std::monostate;
+    constexpr State make_state() const noexcept { return {}; }
+    constexpr bool record(State&, const Tally&, Instant) const noexcept { return false; }
+    constexpr bool is_settled(const State&) const noexcept { return true; }
+    constexpr void clear(State&) const noexcept {}
+    constexpr TripCounts counts(const State&, Instant) const noexcept { return {}; }
+    std::string layout() const { return "never"; }
+    friend bool operator==(const Never&, const Never&) = default;
+};
+inline constexpr Never never{};
+
+inline Result<void> validate(const Never&, std::string_view) { return {}; }
+
+/// The built-in rules as a run-time choice. Default: `ConsecutiveFailures{5}`.
+class AnyTrip {
+public:
+    using Rule = std::variant<ConsecutiveFailures, FailureRate, Never>;
+    using State = std::variant<ConsecutiveFailures::State, FailureRate::State, Never::State>;
+
+    constexpr AnyTrip() = default;
+    constexpr AnyTrip(ConsecutiveFailures rule) : rule_{rule} {}
+    constexpr AnyTrip(FailureRate rule) : rule_{std::move(rule)} {}
+    constexpr AnyTrip(Never rule) : rule_{rule} {}
+
+    constexpr const Rule& rule() const noexcept { return rule_; }
+    constexpr bool is_never() const noexcept { return std::holds_alternative<Never>(rule_); }
+
+    constexpr State make_state() const {
+        return std::visit([](const auto& rule) { return make<std::remove_cvref_t<decltype(rule)>>(rule); }, rule_);
+    }
+    constexpr bool record(State& state, const Tally& tally, Instant now) const noexcept {
+        return with(state, [&](const auto& rule, auto& own) { return rule.record(own, tally, now); });
+    }
+    constexpr bool is_settled(const State& state) const noexcept {
+        return with(state, [](const auto& rule, const auto& own) { return rule.is_settled(own); });
+    }
+    constexpr void clear(State& state) const noexcept {
+        with(state, [](const auto& rule, auto& own) { return rule.clear(own), true; });
+    }
+    constexpr TripCounts counts(const State& state, Instant now) const noexcept {
+        return with(state, [&](const auto& rule, const auto& own) { return rule.counts(own, now); });
+    }
+    std::string layout() const {
+        return std::visit([](const auto& rule) { return rule.layout(); }, rule_);
+    }
+    friend bool operator==(const AnyTrip&, const AnyTrip&) = default;
+
+private:
+    template <class R>
+    static constexpr State make(const R& rule) {
+        if constexpr (std::same_as<R, ConsecutiveFailures>) return State{std::in_place_index<0>, rule.make_state()};
+        else if constexpr (std::same_as<R, FailureRate>) return State{std::in_place_index<1>, rule.make_state()};
+        else return State{std::in_place_index<2>};
+    }
+    // The state was made by a rule of the same kind; were it not, nothing would be counted.
+    template <class S, class F>
+    constexpr auto with(S& state, F function) const noexcept -> decltype(function(Never{}, std::get<2>(state))) {
+        if (const auto* rule = std::get_if<0>(&rule_))
+            if (auto* own = std::get_if<0>(&state)) return function(*rule, *own);
+        if (const auto* rule = std::get_if<1>(&rule_))
+            if (auto* own = std::get_if<1>(&state)) return function(*rule, *own);
+        if (const auto* rule = std::get_if<2>(&rule_))
+            if (auto* own = std::get_if<2>(&state)) return function(*rule, *own);
+        return {};
+    }
+
+    Rule rule_;
+};
+
+inline Result<void> validate(const AnyTrip& trip, std::string_view path) {
+    return std::visit([&](const auto& rule) { return validate(rule, path); }, trip.rule());
+}
+
+static_assert(TripRule<Never> && TripRule<AnyTrip>);
+
+}  // namespace breakwater
