@@ -1,0 +1,91 @@
+# The components: what each needs, and its headers by name. A new component is one more block.
+
+breakwater_component(core
+    PACKAGES Threads
+    LINKS Threads::Threads
+    HEADERS
+        backoff.hpp
+        circuit_breaker.hpp
+        circuit_breaker/any_trip.hpp
+        circuit_breaker/machine.hpp
+        circuit_breaker/options.hpp
+        circuit_breaker/state.hpp
+        circuit_breaker/trip.hpp
+        circuit_breaker/window.hpp
+        clock.hpp
+        deadline.hpp
+        detail/base64.hpp
+        detail/invalid_option.hpp
+        errc.hpp
+        error.hpp
+        events.hpp
+        fallback.hpp
+        outcome.hpp
+        pipeline.hpp
+        pipeline/blocking_driver.hpp
+        pipeline/call.hpp
+        pipeline/policy.hpp
+        random.hpp
+        rate_limiter.hpp
+        rate_limiter/algorithm.hpp
+        rate_limiter/any_algorithm.hpp
+        rate_limiter/fixed_window.hpp
+        rate_limiter/machine.hpp
+        rate_limiter/options.hpp
+        rate_limiter/token_bucket.hpp
+        result.hpp
+        retry.hpp
+        retry/options.hpp
+        retry/rules.hpp
+        status_of.hpp
+        store/memory.hpp
+        store/memory/blobs.hpp
+        store/memory/cell.hpp
+        store/store.hpp
+        testing/manual_clock.hpp
+        timeline.hpp
+        uuid.hpp
+        version.hpp)
+
+breakwater_component(breakwater
+    COMPONENTS core
+    PACKAGES "CURL 7.87" "nlohmann_json 3.11"
+    LINKS CURL::libcurl nlohmann_json::nlohmann_json
+    HEADERS
+        breakwater.hpp
+        cache.hpp
+        client/cache_policy.hpp
+        client/call.hpp
+        client/endpoint.hpp
+        client/exchange.hpp
+        client/options.hpp
+        client/prepare.hpp
+        client/snapshot.hpp
+        http/cache_control.hpp
+        http/classify.hpp
+        http/date.hpp
+        http/detail/characters.hpp
+        http/detail/uri_parts.hpp
+        http/headers.hpp
+        http/json_document.hpp
+        http/method.hpp
+        http/percent_encoding.hpp
+        http/query.hpp
+        http/redirect.hpp
+        http/reference.hpp
+        http/request.hpp
+        http/response.hpp
+        http/retry_after.hpp
+        http/target.hpp
+        http/url.hpp
+        resilient_client.hpp
+        testing/scripted_transport.hpp
+        transport/curl.hpp
+        transport/curl/answer.hpp
+        transport/curl/blocking_handle.hpp
+        transport/curl/easy_handle.hpp
+        transport/curl/error.hpp
+        transport/curl/global.hpp
+        transport/curl/options.hpp
+        transport/curl/pool.hpp
+        transport/transport.hpp)

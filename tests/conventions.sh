@@ -1,0 +1,36 @@
+#!/bin/sh
+# What a compiler cannot check: who may read clocks, and what a machine and the core must not know of.
+set -eu
+cd "$(dirname "$0")/../include/breakwater"
+failed=0
+
+# forbid SENTENCE REGEX FILES…
+forbid() {
+    sentence=$1 regex=$2
+    shift 2
+    found=$(grep -nE "$regex" /dev/null "$@" | grep -vE '^[^:]+:[0-9]+: *//' || true)  # comments may name anything
+    if [ -n "$found" ]; then
+        printf '%s\n%s\n' "$sentence" "$found"
+        failed=1
+    fi
+}
+
+headers=$(find . -name '*.hpp')
+# shellcheck disable=SC2046,SC2086  # no header's name has a space
+{
+    forbid "Only clock.hpp and random.hpp may read a clock; everybody else is given the time:" \
+        '(steady|system|high_resolution|utc)_clock::now\(|clock_gettime|gettimeofday|[^_a-z]time\((NULL|nullptr|0)\)' \
+        $(echo "$headers" | grep -vE '^\./(clock|random)\.hpp$|^\./testing/')
+
+    forbid "A machine takes no lock, starts no thread, reads no clock and speaks to nobody:" \
+        '#include <(mutex|shared_mutex|thread|condition_variable|atomic|future|iostream|curl/.*|nlohmann/.*)>|::now\(|std::function' \
+        $(echo "$headers" | grep -E '/(machine|token_bucket|fixed_window|sliding_window|trip|window)\.hpp$')
+
+    forbid "breakwater::core needs the standard library only:" \
+        '#include <(curl|nlohmann|openssl|hiredis|prometheus|boost)/|#include <breakwater/(breakwater|http|transport|client|resilient_client|cache)(/|\.hpp)' \
+        $(echo "$headers" | grep -vE '^\./(breakwater|cache|resilient_client)\.hpp$|^\./(http|transport|client|cache|observe)/|^\./testing/scripted')
+
+    forbid "A header forces no names on its user:" \
+        '^using namespace' $headers
+}
+exit $failed
