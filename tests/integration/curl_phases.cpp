@@ -1,0 +1,178 @@
+// Every phase of an exchange ends at once on a stop request and on its timeout. "At once" is 100 ms; the bounds here
+// are wider, for a busy machine, and far below what the phase would last without.
+#include "certificates.hpp"
+#include "raw_server.hpp"
+
+#include <breakwater/transport/curl.hpp>
+
+#include <catch_shim.hpp>
+
+#include <dlfcn.h>
+#include <netdb.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace bw = breakwater;
+using namespace std::chrono_literals;
+using bw::Errc;
+using bw::Sent;
+using bw::test::Connection;
+using bw::test::RawServer;
+
+namespace {
+
+std::atomic<bool> release_resolver{false};
+
+}  // namespace
+
+/// libcurl's resolver threads call this one instead of libc's: for one name the answer takes very long.
+extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
+    if (node != nullptr && std::string_view{node} == "slow-to-resolve.test") {
+        for (int i = 0; i < 600 && !release_resolver; ++i) std::this_thread::sleep_for(50ms);
+        return EAI_AGAIN;
+    }
+    using Resolve = int(const char*, const char*, const addrinfo*, addrinfo**);
+    static auto* const libc = reinterpret_cast<Resolve*>(::dlsym(RTLD_NEXT, "getaddrinfo"));
+    return libc(node, service, hints, result);
+}
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto far_below = 500ms;  // without a wake-up libcurl looks once a second
+
+/// A service that lets an exchange hang in one phase.
+struct Phase {
+    std::string name;
+    std::string url;
+    bool before_sending;
+    std::vector<std::shared_ptr<void>> servers{};
+};
+
+std::vector<Phase> phases() {
+    const auto full = std::make_shared<bw::test::FullListener>();
+    const auto silent = std::make_shared<RawServer>([](Connection& connection) { connection.wait_for_close(); });
+    const std::shared_ptr<RawServer> no_answer =
+        RawServer::http([](Connection& connection, const std::string&) { return connection.wait_for_close(), false; });
+    const std::shared_ptr<RawServer> half_head = RawServer::http([](Connection& connection, const std::string&) {
+        return connection.send("HTTP/1.1 200 OK\r\nContent-"), connection.wait_for_close(), false;
+    });
+    const std::shared_ptr<RawServer> drip = RawServer::http([](Connection& connection, const std::string&) {
+        return connection.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), connection.drip("x", 5ms), false;
+    });
+    const std::string silent_tls = "https" + silent->url().substr(4);
+    return {{"resolve", "http://slow-to-resolve.test/", true},
+            {"connect", full->url(), true, {full}},
+            {"TLS", silent_tls, true, {silent}},
+            {"answer", no_answer->url(), false, {no_answer}},
+            {"headers", half_head->url(), false, {half_head}},
+            {"body", drip->url(), false, {drip}}};
+}
+
+}  // namespace
+
+TEST_CASE("a stop request ends an exchange at once in every phase") {
+    for (const Phase& phase : phases()) {
+        INFO(phase.name);
+        const bw::CurlTransport transport;
+        std::stop_source source;
+        Clock::time_point stopped{};
+        bw::Result<bw::Response> answer = bw::fail(Errc::failure);
+        {
+            const std::jthread stopper{[&] {
+                std::this_thread::sleep_for(100ms);
+                stopped = Clock::now();
+                source.request_stop();
+            }};
+            answer = transport.send({.url = phase.url},
+                                    {.stop = source.get_token(), .timeout = 30s, .connect_timeout = 30s});
+        }
+        const auto late = Clock::now() - stopped;
+        REQUIRE_FALSE(answer);
+        CHECK(answer.error().code() == Errc::cancelled);
+        CHECK(answer.error().sent() == (phase.before_sending ? Sent::no : Sent::maybe));
+        CHECK(late < far_below);
+    }
+}
+
+TEST_CASE("the attempt timeout ends an exchange in every phase and says whether it was sent") {
+    for (const Phase& phase : phases()) {
+        INFO(phase.name);
+        const bw::CurlTransport transport;
+        const auto began = Clock::now();
+        const auto answer = transport.send({.url = phase.url}, {.timeout = 150ms, .connect_timeout = 30s});
+        const auto took = Clock::now() - began;
+        REQUIRE_FALSE(answer);
+        CHECK(answer.error().code() == Errc::attempt_timeout);
+        CHECK(answer.error().sent() == (phase.before_sending ? Sent::no : Sent::maybe));
+        CHECK(took >= 150ms);
+        CHECK(took < 150ms + far_below);
+    }
+}
+
+TEST_CASE("the connect timeout covers resolving, connecting and TLS, and nothing after") {
+    for (const Phase& phase : phases()) {
+        INFO(phase.name);
+        const bw::CurlTransport transport;
+        const auto began = Clock::now();
+        const auto answer = transport.send({.url = phase.url}, {.timeout = 400ms, .connect_timeout = 150ms});
+        const auto took = Clock::now() - began;
+        REQUIRE_FALSE(answer);
+        CHECK(answer.error().code() == (phase.before_sending ? Errc::connect_timeout : Errc::attempt_timeout));
+        CHECK(took >= (phase.before_sending ? 150ms : 400ms));
+        CHECK(took < 400ms + far_below);
+    }
+}
+
+TEST_CASE("a timeout that is over already, or below a millisecond, still ends in its error") {
+    const auto server = RawServer::answering(bw::test::answer(200, ""));
+    const bw::CurlTransport transport;
+    for (const bw::Duration timeout : {bw::Duration{-1s}, bw::Duration{0}}) {
+        const auto answer = transport.send({.url = server->url()}, {.timeout = timeout});
+        REQUIRE_FALSE(answer);
+        CHECK(answer.error().code() == Errc::attempt_timeout);
+        CHECK(answer.error().sent() == Sent::no);
+        CHECK(transport.send({.url = server->url()}, {.connect_timeout = timeout}).error().code() ==
+              Errc::connect_timeout);
+    }
+    CHECK(server->connections() == 0);
+    const bw::test::FullListener full;
+    CHECK(transport.send({.url = full.url()}, {.timeout = 10us}).error().code() == Errc::attempt_timeout);
+    CHECK(transport.send({.url = server->url()}, {.timeout = bw::Duration::max()}));
+}
+
+TEST_CASE("a transport works on after an exchange was broken off") {
+    const auto server = RawServer::http([](Connection& connection, const std::string& request) {
+        if (request.starts_with("GET /hang")) connection.wait_for_close();
+        return connection.send(bw::test::answer(200, "fine"));
+    });
+    const bw::CurlTransport transport;
+    for (int i = 0; i < 3; ++i) {
+        CHECK_FALSE(transport.send({.url = server->url("/hang")}, {.timeout = 20ms}));
+        const auto answer = transport.send({.url = server->url("/fine")}, {.timeout = 10s});
+        REQUIRE(answer);
+        CHECK(answer->body == "fine");
+    }
+}
+
+TEST_CASE("stop requests racing with the end of an exchange do no harm") {
+    const auto server = RawServer::answering(bw::test::answer(200, "x"));
+    const bw::CurlTransport transport;
+    for (int i = 0; i < 200; ++i) {
+        std::stop_source source;
+        const std::jthread stopper{[&] { source.request_stop(); }};
+        const auto answer = transport.send({.url = server->url()}, {.stop = source.get_token()});
+        if (!answer) CHECK(answer.error().code() == Errc::cancelled);
+    }
+    CHECK(transport.send({.url = server->url()}));
+    release_resolver = true;  // of the tests above, before the program ends
+}
