@@ -1,18 +1,20 @@
-// The transport against a hand-written loop on one reused easy handle, side by side in one run:
-//   curl_transport_bench --benchmark_enable_random_interleaving=true --benchmark_repetitions=9
-// Compare the medians of cpu_us (this process alone; the server is another) and of the wall time.
+// What the transport costs beside a hand-written loop on one reused easy handle. The two take turns, twenty exchanges
+// each, so that both meet the same machine; the counters are medians of the turns and of their ratios. The CPU time is
+// this process's alone: the server is another.
 #include "loopback_server.hpp"
 
 #include <breakwater/transport/curl.hpp>
 
 #include <benchmark/benchmark.h>
 #include <curl/curl.h>
-#include <sys/resource.h>
+#include <time.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace bw = breakwater;
 
@@ -20,27 +22,42 @@ namespace {
 
 std::optional<bw::bench::LoopbackServer> server;
 
-double cpu_seconds() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& t) {
-        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-    };
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
+constexpr int turn = 20;
 
+struct Cost {
+    double cpu;
+    double wall;
+};
+
+/// Of one exchange in microseconds.
 template <class Call>
-void measure(benchmark::State& state, Call&& call) {
-    for (int warm = 0; warm < 20; ++warm) call();
-    const double before = cpu_seconds();
-    for (auto _ : state) call();
-    state.counters["cpu_us"] = benchmark::Counter{(cpu_seconds() - before) * 1e6, benchmark::Counter::kAvgIterations};
+Cost take_turn(Call&& call) {
+    const auto read = [](clockid_t clock) {
+        timespec time{};
+        clock_gettime(clock, &time);
+        return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+    };
+    const double cpu = read(CLOCK_PROCESS_CPUTIME_ID);
+    const double wall = read(CLOCK_MONOTONIC);
+    for (int i = 0; i < turn; ++i) call();
+    return {(read(CLOCK_PROCESS_CPUTIME_ID) - cpu) / turn, (read(CLOCK_MONOTONIC) - wall) / turn};
 }
 
-void hand_written_easy_handle(benchmark::State& state) {
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+void transport_beside_easy_handle(benchmark::State& state, const bw::Headers& headers) {
     const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy{curl_easy_init(), &curl_easy_cleanup};
+    std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> list{nullptr, &curl_slist_free_all};
+    for (const auto& [name, value] : headers) {
+        list.reset(curl_slist_append(list.release(), (name + ": " + value).c_str()));
+    }
     std::string body;
     curl_easy_setopt(easy.get(), CURLOPT_URL, server->url("/users/42").c_str());
+    curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, list.get());
     curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy.get(), CURLOPT_TIMEOUT_MS, 10'000L);
     const auto append = [](char* data, std::size_t size, std::size_t count, void* into) -> std::size_t {
@@ -49,38 +66,41 @@ void hand_written_easy_handle(benchmark::State& state) {
     };
     curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, +append);
     curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &body);
-    measure(state, [&] {
+    const auto by_hand = [&] {
         body.clear();
         if (curl_easy_perform(easy.get()) != CURLE_OK) state.SkipWithError("curl_easy_perform failed");
         benchmark::DoNotOptimize(body.data());
-    });
-}
-BENCHMARK(hand_written_easy_handle)->UseRealTime();
+    };
 
-void curl_transport(benchmark::State& state) {
     const bw::CurlTransport transport;
-    const bw::Request request{.url = server->url("/users/42")};
-    measure(state, [&] {
+    const bw::Request request{.url = server->url("/users/42"), .headers = headers};
+    const auto by_transport = [&] {
         auto response = transport.send(request);
         if (!response) state.SkipWithError("send failed");
         benchmark::DoNotOptimize(response);
-    });
-}
-BENCHMARK(curl_transport)->UseRealTime();
+    };
 
-void curl_transport_with_headers_and_stop_token(benchmark::State& state) {
-    const bw::CurlTransport transport;
-    const std::stop_source source;
-    const bw::SendOptions options{.stop = source.get_token()};
-    const bw::Request request{.url = server->url("/users/42"),
-                              .headers = {{"Authorization", "Bearer 0123456789"}, {"Accept", "application/json"}}};
-    measure(state, [&] {
-        auto response = transport.send(request, options);
-        if (!response) state.SkipWithError("send failed");
-        benchmark::DoNotOptimize(response);
-    });
+    take_turn(by_hand);
+    take_turn(by_transport);
+    std::vector<double> hand_cpu, transport_cpu, hand_wall, transport_wall, cpu_ratio, wall_ratio;
+    for (auto _ : state) {
+        const Cost hand = take_turn(by_hand);
+        const Cost ours = take_turn(by_transport);
+        hand_cpu.push_back(hand.cpu);
+        hand_wall.push_back(hand.wall);
+        transport_cpu.push_back(ours.cpu);
+        transport_wall.push_back(ours.wall);
+        cpu_ratio.push_back(ours.cpu / hand.cpu);
+        wall_ratio.push_back(ours.wall / hand.wall);
+    }
+    state.counters = {{"hand_cpu_us", median(hand_cpu)},   {"transport_cpu_us", median(transport_cpu)},
+                      {"hand_wall_us", median(hand_wall)}, {"transport_wall_us", median(transport_wall)},
+                      {"cpu_ratio", median(cpu_ratio)},    {"wall_ratio", median(wall_ratio)}};
 }
-BENCHMARK(curl_transport_with_headers_and_stop_token)->UseRealTime();
+BENCHMARK_CAPTURE(transport_beside_easy_handle, plain, bw::Headers{})->Iterations(500);
+BENCHMARK_CAPTURE(transport_beside_easy_handle, with_headers,
+                  bw::Headers{{"Authorization", "Bearer 0123456789"}, {"Accept", "application/json"}})
+    ->Iterations(500);
 
 }  // namespace
 

@@ -23,11 +23,7 @@ namespace {
 struct Teapot {
     bw::Result<bw::Response> send(const bw::Request& request, const bw::SendOptions& options) const {
         if (auto valid = bw::validate(request); !valid) return bw::fail(valid.error());
-        if (options.stop.stop_requested()) {
-            bw::Error error{bw::Errc::cancelled};
-            error.set_sent(bw::Sent::no);
-            return bw::fail(std::move(error));
-        }
+        if (options.stop.stop_requested()) return bw::fail(bw::Error{bw::Errc::cancelled}.set_sent(bw::Sent::no));
         bw::Response answer;
         answer.status = 418;
         answer.url = request.url;

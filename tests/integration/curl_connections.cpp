@@ -9,12 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <barrier>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <latch>
+
 #include <memory>
 #include <string>
 #include <thread>
@@ -39,10 +40,10 @@ void send_at_once(const bw::CurlTransport& transport, const std::string& url, in
     for (int i = 0; i < threads; ++i) running.emplace_back([&] { (void)transport.send({.url = url}); });
 }
 
-/// Answers only when `together` requests have arrived.
+/// Answers `/together` only when so many of its requests have arrived.
 std::unique_ptr<RawServer> answers_together(int together) {
     return RawServer::http(
-        [arrived = std::make_shared<std::latch>(together)](Connection& c, const std::string& request) {
+        [arrived = std::make_shared<std::barrier<>>(together)](Connection& c, const std::string& request) {
             if (request.starts_with("GET /together")) arrived->arrive_and_wait();
             return c.send(bw::test::answer(200, "x"));
         });
@@ -133,6 +134,8 @@ TEST_CASE("parallel exchanges use a connection each, and no more than max_idle a
     CHECK(server->connections() == threads);
     for (int i = 0; i < 10; ++i) CHECK(transport.send({.url = server->url()}));
     CHECK(server->connections() == threads);
+    send_at_once(transport, server->url("/together"), threads);
+    CHECK(server->connections() == 2 * threads - 2);
 }
 
 TEST_CASE("a transport that is gone leaves no descriptors behind") {
