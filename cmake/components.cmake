@@ -56,8 +56,11 @@ breakwater_component(breakwater
         cache.hpp
         client/cache_policy.hpp
         client/call.hpp
+        client/duration.hpp
         client/endpoint.hpp
         client/exchange.hpp
+        client/from_json.hpp
+        client/json_reader.hpp
         client/options.hpp
         client/prepare.hpp
         client/snapshot.hpp
@@ -78,6 +81,7 @@ breakwater_component(breakwater
         http/retry_after.hpp
         http/target.hpp
         http/url.hpp
+        observe/log.hpp
         resilient_client.hpp
         testing/scripted_transport.hpp
         transport/curl.hpp

@@ -82,7 +82,8 @@ private:
         append(key, vary_key(credentials_, request.headers));
         return key;
     }
-    static std::string variant_of(const std::string& key, const std::vector<std::string>& vary, const Request& request) {
+    static std::string variant_of(const std::string& key, const std::vector<std::string>& vary,
+                                  const Request& request) {
         std::string variant = key + "|";
         append(variant, vary_key(vary, request.headers));
         return variant;

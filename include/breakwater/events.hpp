@@ -65,6 +65,7 @@ struct Event {
     std::optional<int> status{};
     std::optional<Duration> delay{};
     std::optional<Duration> took{};
+    std::optional<Errc> stopped_by{};  ///< Of `call_ended`: what cut the call short after its last attempt.
 };
 
 /// Watches. Called on the thread the fact happened on, after the state change, with nothing held: it may re-enter

@@ -106,16 +106,17 @@ private:
               preparation{options.base_url, options.headers, options.auth},
               transport{std::move(trans)},
               store{std::move(st)},
-              stack{CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
-                    FallbackPolicy{options.fallback},
-                    RetryPolicy{options.retry},
-                    Breaker{options.circuit_breaker, store},
-                    ClientLimitPolicy{Limiter{{.name = options.name,
-                                               .algorithm = options.rate_limit.algorithm,
-                                               .max_wait = options.rate_limit.max_wait,
-                                               .max_pause = options.rate_limit.max_pause},
-                                              store}},
-                    EndpointLimitPolicy<Limiter>{}} {
+              stack{
+                  CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
+                  FallbackPolicy{options.fallback},
+                  RetryPolicy{options.retry},
+                  Breaker{options.circuit_breaker, store},
+                  ClientLimitPolicy{Limiter{{.name = options.name,
+                                             .algorithm = options.rate_limit.algorithm,
+                                             .max_wait = options.rate_limit.max_wait,
+                                             .max_pause = options.rate_limit.max_pause},
+                                            store}},
+                  EndpointLimitPolicy<Limiter>{}} {
             if (!options.rate_limit.per_endpoint.algorithm.is_none()) {
                 endpoints = std::make_unique<EndpointLimiters<StoreType>>(options.name, options.rate_limit, store);
             }
@@ -161,9 +162,7 @@ private:
         if (shared.endpoints) call.endpoint = &shared.endpoints->of(call.request);
 
         const auto take_hop = [&](const Request& next) { return permit_for(next); };
-        auto attempt = [&](CallType& own) {
-            return exchange(own, shared.transport, shared.options, take_hop);
-        };
+        auto attempt = [&](CallType& own) { return exchange(own, shared.transport, shared.options, take_hop); };
         Result<Response> result = run(call, attempt);
         if (result) {
             result->timeline = std::move(call.timeline);
@@ -196,8 +195,13 @@ private:
             call.emit({.kind = EventKind::call_ended, .status = result->status, .took = took});
         } else {
             const Error& error = result.error();
-            call.emit({.kind = EventKind::call_ended, .policy = error.policy(), .code = error.code(),
-                       .status = error.status(), .delay = error.retry_after(), .took = took});
+            call.emit({.kind = EventKind::call_ended,
+                       .policy = error.policy(),
+                       .code = error.code(),
+                       .status = error.status(),
+                       .delay = error.retry_after(),
+                       .took = took,
+                       .stopped_by = error.stopped_by()});
         }
     }
 

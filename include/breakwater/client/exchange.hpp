@@ -35,7 +35,8 @@ template <class AnyCall, Transport T, class Options, class F>
 Result<Response> exchange(AnyCall& call, const T& transport, const Options& options, F take_permit) {
     const Instant began = call.now();
     const Duration limit = call.options.timeout.value_or(options.timeouts.attempt);
-    const Instant attempt_over = std::min(began + std::min<Duration>(limit, std::chrono::hours{24}), call.attempt_deadline);
+    const Instant attempt_over =
+        std::min(began + std::min<Duration>(limit, std::chrono::hours{24}), call.attempt_deadline);
     const Instant over = std::min(attempt_over, call.deadline);
 
     SendOptions send{.stop = call.options.stop,

@@ -133,15 +133,15 @@ private:
 /// What one call may be told. Everything is optional.
 struct RequestOptions {
     Query query{};
-    PathParameters path{};  ///< For the `{name}` places of the target.
-    Headers headers{};      ///< Replace the client's of the same name.
+    PathParameters path{};                                     ///< For the `{name}` places of the target.
+    Headers headers{};                                         ///< Replace the client's of the same name.
     nlohmann::json json = nlohmann::json::value_t::discarded;  ///< The body, as application/json.
     std::optional<std::string> body{};
-    std::optional<Duration> timeout{};     ///< Of each attempt; replaces the client's.
-    std::optional<Duration> deadline{};    ///< Of the call; replaces the client's.
-    std::optional<Duration> cache_ttl{};   ///< Replaces the client's; 0 s keeps this call away from the cache.
+    std::optional<Duration> timeout{};    ///< Of each attempt; replaces the client's.
+    std::optional<Duration> deadline{};   ///< Of the call; replaces the client's.
+    std::optional<Duration> cache_ttl{};  ///< Replaces the client's; 0 s keeps this call away from the cache.
     IdempotencyKey idempotency_key{};
-    ResponseFallback fallback{};           ///< Replaces the client's.
+    ResponseFallback fallback{};  ///< Replaces the client's.
     std::stop_token stop{};
 };
 
@@ -157,8 +157,8 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
     const TimeoutOptions& timeouts = options.timeouts;
     constexpr Duration least = std::chrono::milliseconds{1};
     constexpr Duration most = std::chrono::hours{24};
-    for (const auto& [field, value] : {std::pair{"attempt", timeouts.attempt}, {"connect", timeouts.connect},
-                                       {"deadline", timeouts.deadline}}) {
+    for (const auto& [field, value] :
+         {std::pair{"attempt", timeouts.attempt}, {"connect", timeouts.connect}, {"deadline", timeouts.deadline}}) {
         if (value < least || value > most) return detail::invalid_option("timeouts", field, "1ms to 24h", value);
     }
     if (timeouts.attempt > timeouts.deadline) {
@@ -174,8 +174,10 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
             timeouts.attempt);
     }
     const ClientRateLimitOptions& limit = options.rate_limit;
-    if (auto ok = validate(RateLimiterOptions<>{.algorithm = limit.algorithm, .max_wait = limit.max_wait,
-                                                .max_pause = limit.max_pause}, "rate_limit");
+    if (auto ok = validate(
+            RateLimiterOptions<>{
+                .algorithm = limit.algorithm, .max_wait = limit.max_wait, .max_pause = limit.max_pause},
+            "rate_limit");
         !ok) {
         return ok;
     }
@@ -194,7 +196,8 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
     if (options.max_response_bytes < 1) {
         return detail::invalid_option("", "max_response_bytes", ">= 1", options.max_response_bytes);
     }
-    if (options.redirects.max > 100) return detail::invalid_option("redirects", "max", "0 to 100", options.redirects.max);
+    if (options.redirects.max > 100)
+        return detail::invalid_option("redirects", "max", "0 to 100", options.redirects.max);
     Request sample{.url = "http://localhost/", .headers = options.headers};
     if (auto ok = validate(sample); !ok) return bad("headers: " + std::string{ok.error().detail()});
     return {};

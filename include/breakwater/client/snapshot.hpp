@@ -47,8 +47,7 @@ nlohmann::json client_snapshot(const std::string& name, const Breaker& breaker, 
                            {"rate_limit", limiter.snapshot()},
                            {"endpoints", nlohmann::json::object()}};
     if (endpoints != nullptr) {
-        endpoints->for_each(
-            [&](const std::string& key, const auto& own) { json["endpoints"][key] = own.snapshot(); });
+        endpoints->for_each([&](const std::string& key, const auto& own) { json["endpoints"][key] = own.snapshot(); });
     }
     return json;
 }
