@@ -63,6 +63,7 @@ breakwater_component(breakwater
         client/json_reader.hpp
         client/options.hpp
         client/prepare.hpp
+        client/size.hpp
         client/snapshot.hpp
         http/cache_control.hpp
         http/classify.hpp

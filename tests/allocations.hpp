@@ -1,12 +1,9 @@
 #pragma once
 
-/// Counts the heap allocations of a program. Include it in one source file of the program only: it replaces the global
-/// operator new.
+/// Counts the heap allocations of the unit tests; unit/counting_new.cpp replaces the global operator new.
 
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 
 namespace test {
 
@@ -21,24 +18,3 @@ std::size_t allocations_in(F&& function) {
 }
 
 }  // namespace test
-
-// All that do not align specially, array forms and all: a sanitizer replaces those left out, and then the memory of one
-// would be freed by the other. Never inline, or GCC sees malloc and delete in one place and calls them mismatched.
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    test::allocations.fetch_add(1, std::memory_order_relaxed);
-    return std::malloc(size != 0 ? size : 1);
-}
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    if (void* memory = operator new(size, std::nothrow)) return memory;
-    throw std::bad_alloc{};
-}
-[[gnu::noinline]] void* operator new[](std::size_t size) { return operator new(size); }
-[[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-    return operator new(size, std::nothrow);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }

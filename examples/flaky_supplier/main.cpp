@@ -6,13 +6,13 @@
 // It listens on 127.0.0.1, wants "Authorization: Bearer <anything>", tells its own counts at GET /_stats, and prints
 // them when SIGINT or SIGTERM ends it.
 #include <httplib.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>

@@ -22,14 +22,14 @@ inline void reset_connection(int peer_port) {
     for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd", ignored}) {
         const std::string name = entry.path().filename().string();
         int fd = -1;
-        std::from_chars(name.data(), name.data() + name.size(), fd);
+        if (std::from_chars(name.data(), name.data() + name.size(), fd).ec != std::errc{}) continue;
         sockaddr_in peer{};
         socklen_t size = sizeof peer;
-        if (fd < 0 || ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+        if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
         if (peer.sin_family != AF_INET || ntohs(peer.sin_port) != peer_port) continue;
         sockaddr nowhere{};
         nowhere.sa_family = AF_UNSPEC;
-        ::connect(fd, &nowhere, sizeof nowhere);
+        if (::connect(fd, &nowhere, sizeof nowhere) == 0) return;
     }
 }
 

@@ -81,21 +81,16 @@ public:
         while (!stop.stop_requested()) {
             if (began_) advance_if_over();
             if (script_[current_].refuses_connections == refusing) return true;
+            const auto moved = [this, began = began_, before = current_] {
+                return began_ != began || current_ != before;
+            };
             if (began_ && script_[current_].lasts) {
-                changed_.wait_until(lock, stop, phase_began_ + *script_[current_].lasts, [] { return false; });
+                changed_.wait_until(lock, stop, phase_began_ + *script_[current_].lasts, moved);
             } else {
-                changed_.wait(lock, stop, [&, before = current_] { return !began_ || current_ != before; });
-                if (!began_) changed_.wait(lock, stop, [&] { return began_.has_value(); });
+                changed_.wait(lock, stop, moved);
             }
         }
         return false;
-    }
-
-    /// True while the server is to be unreachable: a kept connection is then reset, a new one refused.
-    bool is_refusing() {
-        std::lock_guard lock{mutex_};
-        if (began_) advance_if_over();
-        return script_[current_].refuses_connections;
     }
 
     /// How many requests met which fate: in all, and in each phase.

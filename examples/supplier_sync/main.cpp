@@ -13,12 +13,17 @@
 // database fails; 2 if the command line or the configuration is wrong.
 #include <breakwater/breakwater.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <optional>
+#include <sstream>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "call_watch.hpp"
@@ -37,40 +42,39 @@ using namespace supplier_sync;
 struct CommandLine {
     std::string config;
     std::optional<std::string> skus, base_url, database, report;
-    std::optional<std::chrono::milliseconds> every;
+    std::optional<bw::Duration> every;
     bool until_complete = false;
     bool compare = false;
 };
 
 CommandLine parse(int argc, char** argv) {
     CommandLine line;
+    std::optional<std::string> every;
+    const std::map<std::string_view, std::optional<std::string>*> values{{"--init", &line.skus},
+                                                                         {"--every", &every},
+                                                                         {"--base-url", &line.base_url},
+                                                                         {"--database", &line.database},
+                                                                         {"--report", &line.report}};
+    const std::map<std::string_view, bool*> flags{{"--until-complete", &line.until_complete},
+                                                  {"--compare", &line.compare}};
     for (int i = 1; i < argc; ++i) {
         const std::string word = argv[i];
-        const auto value = [&] {
-            if (++i >= argc) throw UsageError{word + " needs a value"};
-            return std::string{argv[i]};
-        };
-        if (word == "--init")
-            line.skus = value();
-        else if (word == "--base-url")
-            line.base_url = value();
-        else if (word == "--database")
-            line.database = value();
-        else if (word == "--report")
-            line.report = value();
-        else if (word == "--until-complete")
-            line.until_complete = true;
-        else if (word == "--compare")
-            line.compare = true;
-        else if (word == "--every") {
-            line.every = parse_interval(value());
-            if (!line.every) throw UsageError{"--every: must be like 4h, 15min or 3s"};
-        } else if (word.starts_with('-') || !line.config.empty())
+        if (const auto value = values.find(word); value != values.end()) {
+            if (++i == argc) throw UsageError{word + " needs a value"};
+            *value->second = argv[i];
+        } else if (const auto flag = flags.find(word); flag != flags.end()) {
+            *flag->second = true;
+        } else if (word.starts_with('-') || !line.config.empty()) {
             throw UsageError{"what is " + word + "?"};
-        else
+        } else {
             line.config = word;
+        }
     }
     if (line.config.empty()) throw UsageError{"which configuration? supplier_sync CONFIG.json [options]"};
+    if (every) {
+        line.every = bw::parse_duration(*every);
+        if (!line.every || *line.every <= bw::Duration{}) throw UsageError{"--every: must be like 4h, 15min or 3s"};
+    }
     return line;
 }
 
@@ -163,13 +167,17 @@ int run(const CommandLine& line) {
 
 }  // namespace
 
-int main(int argc, char** argv) try { return run(parse(argc, argv)); } catch (const UsageError& error) {
-    std::cerr << "supplier_sync: " << error.what() << '\n';
-    return 2;
-} catch (const bw::Exception& error) {  // the client's constructor: bad options
-    std::cerr << "supplier_sync: " << error.what() << '\n';
-    return 2;
-} catch (const std::exception& error) {
-    std::cerr << "supplier_sync: " << error.what() << '\n';
-    return 1;
+int main(int argc, char** argv) {
+    try {
+        return run(parse(argc, argv));
+    } catch (const UsageError& error) {
+        std::cerr << "supplier_sync: " << error.what() << '\n';
+        return 2;
+    } catch (const bw::Exception& error) {  // the client's constructor: bad options
+        std::cerr << "supplier_sync: " << error.what() << '\n';
+        return 2;
+    } catch (const std::exception& error) {
+        std::cerr << "supplier_sync: " << error.what() << '\n';
+        return 1;
+    }
 }

@@ -57,8 +57,8 @@ inline std::string table(const Totals& totals, double seconds) {
     row("retries", calls.retries, "");
     row("waits", calls.retries + calls.limiter_waits,
         bw::format_duration(calls.retry_waits + calls.limiter_waited) + ": " + grouped(calls.retries) +
-            " before a retry, " + grouped(calls.limiter_waits) + " for a permit; the supplier asked for " +
-            grouped(calls.pauses));
+            " before a retry (" + grouped(calls.pauses) + " as the supplier asked), " + grouped(calls.limiter_waits) +
+            " for a permit");
     row("refusals", calls.refusals, "by the circuit breaker or the rate limiter");
     row("cache hits", calls.cache_hits, grouped(calls.stale_hits) + " stale");
     std::string transitions;

@@ -1,18 +1,13 @@
 #pragma once
 
 #include <pthread.h>
-#include <signal.h>
 
-#include <array>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <mutex>
-#include <optional>
 #include <stop_token>
-#include <string_view>
 #include <thread>
-#include <utility>
 
 namespace supplier_sync {
 
@@ -34,7 +29,7 @@ public:
     StopOnSignal(const StopOnSignal&) = delete;
     StopOnSignal& operator=(const StopOnSignal&) = delete;
     ~StopOnSignal() {
-        pthread_kill(waiting_.native_handle(), SIGTERM);
+        pthread_kill(waiting_.native_handle(), SIGINT);
         waiting_.join();
     }
 
@@ -68,20 +63,5 @@ private:
     Clock::duration every_;
     Clock::time_point next_ = Clock::now();
 };
-
-/// "3s", "15min", "4h", "250ms": a positive time, or nothing.
-inline std::optional<std::chrono::milliseconds> parse_interval(std::string_view text) {
-    using namespace std::chrono;
-    constexpr std::array<std::pair<std::string_view, milliseconds>, 4> units{
-        {{"ms", milliseconds{1}}, {"s", seconds{1}}, {"min", minutes{1}}, {"h", hours{1}}}};
-    int number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc{} || number <= 0) return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    for (const auto& [name, unit] : units) {
-        if (text == name) return number * unit;
-    }
-    return std::nullopt;
-}
 
 }  // namespace supplier_sync

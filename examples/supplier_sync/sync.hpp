@@ -91,6 +91,7 @@ public:
         Run run{.from_page = bookmark.next_page, .next_page = bookmark.next_page};
 
         // Not needed, but nice to show; what keeps it from us will soon keep the pages from us, too.
+        show(run, 0, "");
         const auto products = supplier_.product_count(stop);
         const std::string of_products = products ? " of " + grouped(*products) : "";
 

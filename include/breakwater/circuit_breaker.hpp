@@ -237,11 +237,13 @@ private:
     }
 
     [[gnu::noinline]] Outcome judge(const Error& error, auto& call) const noexcept {
-        const Outcome outcome = classify(shared_->options.classify, error);
-        if (outcome != Outcome::failure || error.code() != Errc::deadline_exceeded) return outcome;
+        if (const auto decided = decided_by(shared_->options.classify, error)) return *decided;
+        const Outcome outcome = default_outcome(error);
+        // Without a deadline of this call's, it was the callable's own: that is a failure like any other.
+        if (error.code() != Errc::deadline_exceeded || call.deadline == Instant::max()) return outcome;
         const bool ran = call.attempt_began != Instant::max() &&
                          call.now() - call.attempt_began >= shared_->options.deadline_counts_after;
-        return ran ? Outcome::failure : Outcome::neutral;
+        return ran ? outcome : Outcome::neutral;
     }
 
     [[gnu::noinline]] void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {

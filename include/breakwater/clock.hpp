@@ -59,6 +59,11 @@ public:
 
 static_assert(Clock<SteadyClock>);
 
+/// The wall clock, to read HTTP-dates by where an answer has no `Date`. No policy decides by it.
+inline std::chrono::sys_seconds wall_clock_now() noexcept {
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
 /// One reading of a clock, taken when first needed and kept for one step of a call.
 template <Clock C>
 class LazyNow {

@@ -62,15 +62,19 @@ inline Outcome default_outcome(const Error& error) noexcept {
     return Outcome::failure;
 }
 
+/// What `rule` decides, if it does.
+inline std::optional<Outcome> decided_by(const Classifier& rule, const Error& error) noexcept {
+    try {
+        if (rule) return rule(error);
+    } catch (...) {  // a broken rule must not break the call
+    }
+    return std::nullopt;
+}
+
 /// `rule` if it decides, else `default_outcome`.
 inline Outcome classify(const Classifier& rule, const Error& error) noexcept {
-    if (rule) {
-        try {
-            if (const auto outcome = rule(error)) return *outcome;
-        } catch (...) {  // a broken rule must not break the call
-        }
-    }
-    return default_outcome(error);
+    const auto decided = decided_by(rule, error);
+    return decided ? *decided : default_outcome(error);
 }
 
 }  // namespace breakwater

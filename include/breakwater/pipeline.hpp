@@ -79,8 +79,12 @@ consteval bool fallback_is_outside() {
 /// A handle: copies share the policies' state; thread-safe. `run` blocks until the call is over and never throws what
 /// the callable threw: it becomes an `Error` (`value_or_throw` gives it back). The guarded path of a call that
 /// succeeds allocates nothing.
-template <Policy... P>
+template <class... P>
 class Pipeline {
+    static_assert((Policy<P> && ...),
+                  "breakwater: everything in a Pipeline must be a Policy: copyable, with a default-constructible Lane, "
+                  "before(lane, call) giving Before and after(lane, call, result) giving After. The archetype is in "
+                  "breakwater/pipeline/policy.hpp.");
     static_assert(detail::fallback_is_outside<P...>(),
                   "breakwater: a Fallback must stand outside Retry, CircuitBreaker and RateLimiter. Inside, it would turn "
                   "failures into successes before they can be retried or counted. Write it before them.");

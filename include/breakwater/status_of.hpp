@@ -16,8 +16,11 @@ concept HasStatus = requires(const E& exception) {
 
 /// Gives thrown exceptions of the types `E` their HTTP status, so that the rules of retry and circuit breaker see it.
 /// Stands inside both: `Pipeline{Retry{…}, CircuitBreaker{…}, StatusOf<SupplierError>{}}`.
-template <HasStatus... E>
+template <class... E>
 class StatusOf {
+    static_assert((HasStatus<E> && ...),
+                  "breakwater: StatusOf<E> needs a function `int status_of(const E&)`, declared beside E.");
+
 public:
     struct Lane {};
     Before before(Lane&, auto&) const noexcept { return proceed; }

@@ -1,5 +1,5 @@
-// The whole client against a hand-written loop on one reused libcurl easy handle: GET of 200 bytes, keep-alive, loopback.
-// The two take turns in small batches within one run; compared are the medians of their batches.
+// The whole client against a hand-written loop on one reused libcurl easy handle: GET of 200 bytes, keep-alive,
+// loopback. The two take turns in small batches within one run; compared are the medians of their batches.
 #include "loopback_server.hpp"
 
 #include <breakwater/resilient_client.hpp>
@@ -28,7 +28,9 @@ struct Cost {
 double cpu_us() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    const auto us = [](const timeval& t) { return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec); };
+    const auto us = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec);
+    };
     return us(usage.ru_utime) + us(usage.ru_stime);
 }
 

@@ -79,8 +79,8 @@ TEST_CASE("a service that fails twice is asked three times") {
         answer.set_content("{\"page\": \"" + request.get_param_value("page") + "\"}", "application/json");
     });
     service.start();
-    const bw::ResilientClient client{
-        bw::ClientOptions{.name = "t", .base_url = service.url() + "/v1", .auth = bw::Bearer{"secret"}, .retry = {.backoff = quick}}};
+    const bw::ResilientClient client{bw::ClientOptions{
+        .name = "t", .base_url = service.url() + "/v1", .auth = bw::Bearer{"secret"}, .retry = {.backoff = quick}}};
 
     bw::Result<bw::Response> page = client.get("/inventory", {.query = {{"page", "a b&c"}}});
     REQUIRE(page);
@@ -132,7 +132,8 @@ TEST_CASE("an answer that is late is an attempt timeout, and a deadline when the
 
 TEST_CASE("a hung service opens the circuit, and a hurried caller does not") {
     Service service;
-    service.routes().Get("/slow", [](const httplib::Request&, httplib::Response&) { std::this_thread::sleep_for(300ms); });
+    service.routes().Get("/slow",
+                         [](const httplib::Request&, httplib::Response&) { std::this_thread::sleep_for(300ms); });
     service.start();
     const auto options = [&] {
         return bw::ClientOptions{.base_url = service.url(),
@@ -155,11 +156,12 @@ TEST_CASE("a hung service opens the circuit, and a hurried caller does not") {
 
 TEST_CASE("a stop request ends a transfer and a backoff at once") {
     Service service;
-    service.routes().Get("/slow", [](const httplib::Request&, httplib::Response&) { std::this_thread::sleep_for(1500ms); });
+    service.routes().Get("/slow",
+                         [](const httplib::Request&, httplib::Response&) { std::this_thread::sleep_for(1500ms); });
     service.routes().Get("/fails", [](const httplib::Request&, httplib::Response& answer) { answer.status = 500; });
     service.start();
-    const bw::ResilientClient client{
-        bw::ClientOptions{.base_url = service.url(), .retry = {.backoff = {.base = 20s, .cap = 20s, .jitter = bw::Jitter::none}}}};
+    const bw::ResilientClient client{bw::ClientOptions{
+        .base_url = service.url(), .retry = {.backoff = {.base = 20s, .cap = 20s, .jitter = bw::Jitter::none}}}};
     for (const char* target : {"/slow", "/fails"}) {
         std::stop_source source;
         std::jthread stopper{[&] {
@@ -185,13 +187,15 @@ TEST_CASE("a redirect to another origin gets no credential") {
     service.routes().Get("/away", [&](const httplib::Request&, httplib::Response& answer) {
         answer.set_redirect(other.url() + "/landing");
     });
-    service.routes().Get("/home", [](const httplib::Request&, httplib::Response& answer) { answer.set_redirect("/end"); });
-    service.routes().Get("/end", [](const httplib::Request&, httplib::Response& answer) {
-        answer.set_content("here", "text/plain");
-    });
-    service.routes().Get("/loop", [](const httplib::Request&, httplib::Response& answer) { answer.set_redirect("/loop"); });
+    service.routes().Get("/home",
+                         [](const httplib::Request&, httplib::Response& answer) { answer.set_redirect("/end"); });
+    service.routes().Get(
+        "/end", [](const httplib::Request&, httplib::Response& answer) { answer.set_content("here", "text/plain"); });
+    service.routes().Get("/loop",
+                         [](const httplib::Request&, httplib::Response& answer) { answer.set_redirect("/loop"); });
     service.start();
-    bw::ClientOptions options{.base_url = service.url(), .headers = {{"X-Tenant", "t1"}}, .auth = bw::HeaderAuth{"X-Api-Key", "secret"}};
+    bw::ClientOptions options{
+        .base_url = service.url(), .headers = {{"X-Tenant", "t1"}}, .auth = bw::HeaderAuth{"X-Api-Key", "secret"}};
 
     const bw::ResilientClient strict{options};
     CHECK(strict.get("/home").value().body == "here");
@@ -214,12 +218,13 @@ TEST_CASE("a redirect to another origin gets no credential") {
 
 TEST_CASE("threads share one client: connections are reused and the limit holds") {
     Service service;
-    service.routes().Get("/x", [](const httplib::Request&, httplib::Response& answer) { answer.set_content("x", "text/plain"); });
+    service.routes().Get(
+        "/x", [](const httplib::Request&, httplib::Response& answer) { answer.set_content("x", "text/plain"); });
     service.start();
-    const bw::ResilientClient client{bw::ClientOptions{
-        .base_url = service.url(),
-        .rate_limit = {.algorithm = bw::TokenBucket{.permits = 1, .period = 1h, .burst = 50}},
-        .retry = {.max_retries = 0}}};
+    const bw::ResilientClient client{
+        bw::ClientOptions{.base_url = service.url(),
+                          .rate_limit = {.algorithm = bw::TokenBucket{.permits = 1, .period = 1h, .burst = 50}},
+                          .retry = {.max_retries = 0}}};
     std::atomic<int> good{0};
     std::atomic<int> limited{0};
     {
@@ -228,8 +233,10 @@ TEST_CASE("threads share one client: connections are reused and the limit holds"
             threads.emplace_back([&] {
                 for (int i = 0; i < 25; ++i) {
                     const auto answer = client.get("/x");
-                    if (answer) ++good;
-                    else if (answer.error().is_refusal(bw::Errc::rate_limited)) ++limited;
+                    if (answer)
+                        ++good;
+                    else if (answer.error().is_refusal(bw::Errc::rate_limited))
+                        ++limited;
                 }
             });
         }
@@ -243,13 +250,14 @@ TEST_CASE("a fresh answer comes from the cache, and a stale one stands in for an
     Service service;
     std::atomic<bool> down{false};
     service.routes().Get("/stock", [&](const httplib::Request&, httplib::Response& answer) {
-        if (down) answer.status = 500;
-        else answer.set_content("7", "text/plain");
+        if (down)
+            answer.status = 500;
+        else
+            answer.set_content("7", "text/plain");
     });
     service.start();
-    const bw::ResilientClient client{bw::ClientOptions{.base_url = service.url(),
-                                                       .retry = {.max_retries = 0},
-                                                       .cache = {.ttl = 50ms, .stale_if_error = 1h}}};
+    const bw::ResilientClient client{bw::ClientOptions{
+        .base_url = service.url(), .retry = {.max_retries = 0}, .cache = {.ttl = 50ms, .stale_if_error = 1h}}};
     CHECK(client.get("/stock").value().source == bw::Source::network);
     CHECK(client.get("/stock").value().source == bw::Source::cache);
     CHECK(service.count() == 1);

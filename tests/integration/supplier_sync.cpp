@@ -3,15 +3,14 @@
 // BREAKWATER_EXAMPLES_BIN is the folder of the built examples, BREAKWATER_EXAMPLES_SOURCE the folder examples/; each
 // is a compile definition, or an environment variable of the same name.
 #include <fcntl.h>
-#include <signal.h>
 #include <sqlite3.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch_shim.hpp>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -79,6 +78,7 @@ class Program {
 public:
     Program(std::vector<std::string> words, const std::string& output) {
         std::vector<char*> arguments;
+        arguments.reserve(words.size() + 1);
         for (std::string& word : words) arguments.push_back(word.data());
         arguments.push_back(nullptr);
         id_ = ::fork();
@@ -86,8 +86,7 @@ public:
         if (id_ == 0) {
             ::prctl(PR_SET_PDEATHSIG, SIGKILL);
             const int file = ::open(output.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-            ::dup2(file, STDOUT_FILENO);
-            ::dup2(file, STDERR_FILENO);
+            if (file < 0 || ::dup2(file, STDOUT_FILENO) < 0 || ::dup2(file, STDERR_FILENO) < 0) ::_exit(126);
             ::execv(arguments[0], arguments.data());
             ::_exit(127);
         }
@@ -320,8 +319,9 @@ TEST_CASE("a run that the rate limit stops is no failure, and the next resumes a
     const Folder folder;
     const Server server{folder, "fair"};
     write_skus(folder);
-    write_config(folder / "config.json",
-                 {{"client", {{"rate_limit", {{"fixed_window", {{"permits", 30}, {"window", "1h"}}}}}}}});
+    write_config(
+        folder / "config.json",
+        {{"client", {{"rate_limit", {{"algorithm", {{"fixed_window", {{"permits", 30}, {"window", "1h"}}}}}}}}}});
     const auto first = run(folder, sync_words(folder, server.url()));
     INFO(first.output);
     REQUIRE(first.status == 0);
@@ -336,6 +336,20 @@ TEST_CASE("a run that the rate limit stops is no failure, and the next resumes a
     CHECK_THAT(second.output, ContainsSubstring("pages 30 to 50"));
     CHECK(ask(folder / "stock.db", "SELECT next_page FROM sync_state") == 1);
     check_inventory(folder / "stock.db");
+}
+
+TEST_CASE("the configuration for the real supplier is accepted, and its limit kept") {
+    const Folder folder;
+    const Server server{folder, "fair"};
+    write_skus(folder);
+    auto words = sync_words(folder, server.url());
+    words[1] = source + "/supplier_sync/config.json";
+    const auto ended = run(folder, words);
+    INFO(ended.output);
+    REQUIRE(ended.status == 0);
+    const auto report = nlohmann::json::parse(read(folder / "report.json"));
+    CHECK(report["pages"] >= 19);
+    CHECK(report["attempts"] <= 40);  // 20, or more if a minute of the limiter's ended meanwhile
 }
 
 TEST_CASE("a supplier that is down is no failure of the job's") {
@@ -399,9 +413,10 @@ TEST_CASE("a job that cannot work says so and fails") {
 TEST_CASE("a signal ends the schedule at once, whether a run is on or the next is waited for") {
     const Folder folder;
     write_skus(folder);
-    write_config(
-        folder / "config.json",
-        {{"client", {{"attempt_timeout", "20s"}, {"deadline", "60s"}, {"retry", {{"backoff", {{"base", "30s"}}}}}}}});
+    write_config(folder / "config.json",
+                 {{"client",
+                   {{"timeouts", {{"attempt", "20s"}, {"deadline", "60s"}}},
+                    {"retry", {{"backoff", {{"base", "30s"}, {"cap", "30s"}, {"jitter", "none"}}}}}}}});
     const bool waiting = GENERATE(true, false);
     const int number = GENERATE(SIGTERM, SIGINT);
     const Server server{folder, waiting ? "fair" : "down"};

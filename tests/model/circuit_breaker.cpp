@@ -113,8 +113,8 @@ struct CircuitModel {
         return rules.probe_lease - (now - oldest->lent);
     }
     bool is_current(const Held& held) const {
-        return held.era == era && (phase == CircuitState::closed ||
-                                   std::ranges::find(probes, held.probe, &Probe::id) != probes.end());
+        return held.era == era &&
+               (phase == CircuitState::closed || std::ranges::find(probes, held.probe, &Probe::id) != probes.end());
     }
     /// False if the verdict comes too late.
     bool record(const Held& held, bool failed, bw::Instant now) {
@@ -169,7 +169,7 @@ private:
         const auto spans = std::array<bw::Duration, 6>{0us, 1us, 5s, rules_.probe_lease, rules_.recovery_timeout, 7s};
         bw::Duration span = spans[dice_.upto(5)];
         if (dice_.once_in(2)) span = bw::Duration{static_cast<std::int64_t>(dice_.upto(3'000'000))};
-        if (dice_.once_in(8)) span -= 1us;
+        if (span > 0us && dice_.once_in(8)) span -= 1us;
         if (back && dice_.once_in(10)) span = -bw::Duration{static_cast<std::int64_t>(dice_.upto(200'000'000'000))};
         now_ = std::max(now_ + span, bw::Instant{});
     }
@@ -203,8 +203,10 @@ private:
         const auto expected = model_.admit(now_);
         transitions_ += admission.transition.has_value();
         if (admission.transition.has_value() != (before != state_.phase)) return "a transition was not told";
-        if (admission.admitted) caller = Ticket{admission.ticket, {}};
-        else if (admission.retry_after <= 0s) return "a refusal without retry_after";
+        if (admission.admitted)
+            caller = Ticket{admission.ticket, {}};
+        else if (admission.retry_after <= 0s)
+            return "a refusal without retry_after";
         else if (admission.retry_after > std::max(rules_.recovery_timeout, rules_.probe_lease))
             return "a refusal for too long";
         if (admission.state != state_.phase) return "another state than the admission's";
@@ -263,7 +265,8 @@ private:
             if (admission.admitted)
                 Machine::apply(state, rules_,
                                typename Machine::Record{admission.ticket, tally_of(bw::Outcome::success)}, now);
-            else now += admission.retry_after;
+            else
+                now += admission.retry_after;
         }
         return {};
     }

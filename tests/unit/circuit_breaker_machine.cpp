@@ -31,13 +31,13 @@ using enum Do;
 /// What the machine answers.
 enum class Said : std::uint8_t {
     admitted,
-    probing,   ///< Admitted as a probe.
+    probing,  ///< Admitted as a probe.
     refused,
-    counted,   ///< Recorded, without a transition.
-    late,      ///< Recorded as late, without a transition.
+    counted,  ///< Recorded, without a transition.
+    late,     ///< Recorded as late, without a transition.
     opened,
-    closes,    ///< Recorded; the circuit closed.
-    nothing,   ///< Of a release, which has no answer.
+    closes,   ///< Recorded; the circuit closed.
+    nothing,  ///< Of a release, which has no answer.
 };
 using enum Said;
 
@@ -72,18 +72,16 @@ constexpr int play(const Rules& rules, std::initializer_list<Row> table) {
         } else if (row.event == release) {
             Machine::apply(state, rules, Machine::Release{tickets[row.call]}, now);
         } else {
-            const Outcome outcome = row.event == succeed ? Outcome::success
+            const Outcome outcome = row.event == succeed    ? Outcome::success
                                     : row.event == Do::fail ? Outcome::failure
                                                             : Outcome::neutral;
             const auto recorded =
                 Machine::apply(state, rules, Machine::Record{tickets[row.call], tally_of(outcome)}, now);
-            said = recorded.late          ? late
-                   : !recorded.transition ? counted
-                   : state.phase == open  ? opened
-                                          : closes;
+            said = recorded.late ? late : !recorded.transition ? counted : state.phase == open ? opened : closes;
             if (recorded.transition)
                 consistent = recorded.transition == bw::CircuitTransition{before, state.phase} && !recorded.late;
-            else consistent = before == state.phase;
+            else
+                consistent = before == state.phase;
         }
         if (said != row.said || state.phase != row.then || !consistent) return index;
         ++index;
@@ -287,6 +285,22 @@ TEST_CASE("a late failure from before the trip does not count in the circuit tha
                                    {63s, Do::fail, 3, late, closed}}) == all_rows);
 }
 
+TEST_CASE("what a half-open circuit has counted and lent is forgotten when it opens again") {
+    constexpr Rules long_leases{
+        .trip = {1}, .recovery_timeout = 60s, .half_open_probes = 2, .success_threshold = 2, .probe_lease = 500s};
+    STATIC_REQUIRE(play(long_leases, {{0s, admit, 1, admitted, closed},
+                                      {0s, Do::fail, 1, opened, open},
+                                      {60s, admit, 2, probing, half_open},
+                                      {60s, succeed, 2, counted, half_open},
+                                      {60s, admit, 3, probing, half_open},
+                                      {60s, admit, 4, probing, half_open},
+                                      {61s, Do::fail, 4, opened, open},
+                                      {121s, admit, 5, probing, half_open},
+                                      {121s, admit, 6, probing, half_open},
+                                      {122s, succeed, 5, counted, half_open},
+                                      {122s, succeed, 6, closes, closed}}) == all_rows);
+}
+
 TEST_CASE("a clock that steps back keeps the circuit open for no longer than the recovery timeout") {
     STATIC_REQUIRE(play(rules(1), {{3000s, admit, 1, admitted, closed},
                                    {3000s, Do::fail, 1, opened, open},
@@ -428,8 +442,8 @@ bool is_same(const bw::CircuitBreakerState<Trip>& a, const bw::CircuitBreakerSta
            trip.is_settled(a.counted) == trip.is_settled(b.counted);
 }
 
-/// Plays `steps` random commands; returns the first step at which a glance decided and `apply` did otherwise. Counts the
-/// glances that decided.
+/// Plays `steps` random commands; returns the first step at which a glance decided and `apply` did otherwise. Counts
+/// the glances that decided.
 template <class Trip>
 int glances_wrongly(const bw::CircuitRules<Trip>& rules, std::uint64_t seed, int steps, int& decided) {
     using M = bw::CircuitMachine<Trip>;

@@ -292,6 +292,7 @@ TEST_CASE("a mistaken rule is named by its path, its legal range and the value g
 TEST_CASE("a rule of the user's own drives a circuit") {
     using Machine = bw::CircuitMachine<AnyFailure>;
     const Machine::Options rules{};
+    REQUIRE(validate(rules.trip, "trip"));
     auto state = Machine::make_state(rules);
     const auto ticket = Machine::apply(state, rules, Machine::Admit{}, start).ticket;
     CHECK_FALSE(Machine::apply(state, rules, Machine::Record{ticket, success}, start).transition);

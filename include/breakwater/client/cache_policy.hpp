@@ -57,7 +57,7 @@ public:
     After after(Lane& lane, auto& call, auto& result) const {
         if (!result) return done;
         if (!call.request.method.is_safe()) {
-            if (options_.ttl) cache_.invalidate(call.request);
+            cache_.invalidate(call.request);  // other calls may bring a lifetime of their own
             return done;
         }
         if (lane.ttl && result->source == Source::network) keep(*lane.ttl, call, *result);
@@ -66,11 +66,10 @@ public:
 
 private:
     void keep(Duration ttl, auto& call, const Response& response) const {
-        const auto local_now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
         const CacheControl directives = parse_cache_control(response.headers);
         Duration lifetime = ttl;
         if (options_.lifetime == CacheLifetime::answer_first) {
-            lifetime = freshness_lifetime(response.headers, local_now).value_or(ttl);
+            lifetime = freshness_lifetime(response.headers, wall_clock_now()).value_or(ttl);
         }
         Duration stale = options_.stale_if_error;
         if (directives.stale_if_error && stale > Duration{0}) stale = *directives.stale_if_error;
@@ -100,19 +99,26 @@ public:
     After after(Lane&, auto& call, auto& result) const {
         if (result) return done;
         if (call.stale && fallback_by_default(result.error())) {
-            call.emit({.kind = EventKind::cache_stale_served, .code = result.error().code()});
+            report(EventKind::cache_stale_served, call, result.error());
             result = *call.stale;
             return done;
         }
         const ResponseFallback& answer = call.options.fallback ? call.options.fallback : options_.answer;
         if (!answer || !applies(result.error())) return done;
-        call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
+        report(EventKind::fallback_used, call, result.error());
         answer_by(answer, result);
         if (result) result->source = Source::fallback;
         return done;
     }
 
 private:
+    static void report(EventKind kind, auto& call, const Error& error) {
+        call.emit({.kind = kind,
+                   .policy = error.policy(),
+                   .code = error.code(),
+                   .status = error.status(),
+                   .stopped_by = error.stopped_by()});
+    }
     bool applies(const Error& error) const {
         try {
             return options_.on ? options_.on(error) : fallback_by_default(error);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/client/options.hpp>
+#include <breakwater/events.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/pipeline/call.hpp>
@@ -24,6 +25,12 @@ public:
     Timeline timeline{};
     const EndpointLimiter* endpoint = nullptr;  ///< The limiter of this call's endpoint, if endpoints have one.
     std::shared_ptr<const Response> stale{};    ///< An answer past its lifetime that may stand in for an error.
+
+    /// As any call does, but an attempt's end also tells the status of a good answer.
+    void emit(Event event) noexcept {
+        if (event.kind == EventKind::attempt_ended && !timeline.empty()) event.status = timeline.back().status;
+        Call<C>::emit(event);
+    }
 
     /// Notes an attempt. What the call waited before it belongs to the one before.
     void note(Attempt made) {

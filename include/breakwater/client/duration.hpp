@@ -7,12 +7,13 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace breakwater {
 
 /// "250ms", "1.5s", "2min", "4h", "90us", "1d": a number and its unit, also negative; nullopt for anything else, for
-/// less than a microsecond and for more than 10,000 days.
+/// parts of a microsecond and for more than 10,000 days.
 inline std::optional<Duration> parse_duration(std::string_view text) {
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -24,8 +25,8 @@ inline std::optional<Duration> parse_duration(std::string_view text) {
     for (const auto& [name, micros] : units) {
         if (unit != name) continue;
         const double us = number * micros;
-        if (std::abs(us) > 864e12 || std::abs(us - std::round(us)) > 1e-6 * std::max(1.0, std::abs(us)))
-            return std::nullopt;
+        const double rounding = 1e-6 + std::abs(us) * 1e-15;  // of a decimal fraction and of the product
+        if (std::abs(us) > 864e12 || std::abs(us - std::round(us)) > rounding) return std::nullopt;
         return Duration{static_cast<std::int64_t>(std::llround(us))};
     }
     return std::nullopt;

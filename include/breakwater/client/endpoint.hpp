@@ -50,7 +50,7 @@ public:
 
     /// The limiter for this request; lives as long as this object.
     const Limiter& of(const Request& request) {
-        const std::string key = options_.per_endpoint.key ? options_.per_endpoint.key(request) : endpoint_of(request);
+        const std::string key = key_of(request);
         {
             const std::shared_lock lock{mutex_};
             if (const auto found = limiters_.find(key); found != limiters_.end()) return *found->second;
@@ -68,6 +68,14 @@ public:
     }
 
 private:
+    std::string key_of(const Request& request) const {
+        try {
+            if (options_.per_endpoint.key) return options_.per_endpoint.key(request);
+        } catch (...) {  // a function that throws knows no better key
+        }
+        return endpoint_of(request);
+    }
+
     std::unique_ptr<Limiter> make(const std::string& key) const {
         return std::make_unique<Limiter>(RateLimiterOptions<>{.name = name_.empty() ? key : name_ + " " + key,
                                                               .algorithm = options_.per_endpoint.algorithm,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/client/options.hpp>
+#include <breakwater/clock.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/classify.hpp>
 #include <breakwater/http/redirect.hpp>
@@ -21,10 +22,9 @@ namespace breakwater {
 /// An answer as the caller gets it: one with an error status is an error with the response inside.
 inline Result<Response> judge_status(Response response) {
     if (!is_error_status(response.status)) return response;
-    const auto local_now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     Error error{Errc::http_status};
     error.set_status(response.status);
-    error.set_retry_after(parse_retry_after(response.headers, local_now));
+    error.set_retry_after(parse_retry_after(response.headers, wall_clock_now()));
     error.set_response(std::make_shared<const Response>(std::move(response)));
     return fail(std::move(error));
 }

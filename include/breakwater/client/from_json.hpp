@@ -2,20 +2,44 @@
 
 #include <breakwater/client/json_reader.hpp>
 #include <breakwater/client/options.hpp>
+#include <breakwater/http/detail/characters.hpp>
 #include <breakwater/result.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
+#include <initializer_list>
+#include <ios>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace breakwater {
 
 namespace detail {
+
+inline bool is_variable_name(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    });
+}
+
+/// What a file holds, without the line ends at its end; nullopt if it is empty, cannot be read or is larger than any
+/// credential.
+inline std::optional<std::string> read_secret_file(const std::string& name) {
+    std::string text(std::size_t{64} << 10, '\0');
+    std::ifstream in{name, std::ios::binary};
+    if (!in.read(text.data(), static_cast<std::streamsize>(text.size())).eof()) return std::nullopt;
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+    return text.empty() ? std::nullopt : std::optional{std::move(text)};
+}
 
 /// A secret by reference: `{"env": "NAME"}` or `{"file": "PATH"}`. A secret written out is refused and not repeated.
 inline void read_secret(const JsonReader& reader, std::string& secret) {
@@ -26,30 +50,34 @@ inline void read_secret(const JsonReader& reader, std::string& secret) {
     }
     std::optional<std::string> variable;
     std::optional<std::string> file;
-    reader.object([&](const auto& member) {
+    const bool read = reader.object([&](const auto& member) {
         member("env", variable);
         member("file", file);
     });
+    if (!read) return;
     if (variable.has_value() == file.has_value()) return reader.mistake("must have either \"env\" or \"file\"");
-    if (variable) {
+    if (variable) {  // a text that is no name may be the secret itself
+        if (!is_variable_name(*variable)) return reader.mistake("\"env\" must be the name of an environment variable");
         const char* value = std::getenv(variable->c_str());
-        if (value == nullptr || *value == '\0')
-            return reader.mistake("the environment variable " + *variable + " is not set");
+        if (value == nullptr) return reader.mistake("the environment variable " + *variable + " is not set");
+        if (*value == '\0') return reader.mistake("the environment variable " + *variable + " is empty");
         secret = value;
         return;
     }
-    std::ifstream in{*file, std::ios::binary};
-    secret.assign(std::istreambuf_iterator<char>{in}, {});
-    while (secret.ends_with('\n') || secret.ends_with('\r')) secret.pop_back();
-    if (secret.empty()) reader.mistake("the file " + *file + " cannot be read or is empty");
+    if (auto text = read_secret_file(*file))
+        secret = *std::move(text);
+    else
+        reader.mistake("the file " + excerpt(*file) + " cannot be read, is empty or is larger than 64 KiB");
 }
 
 inline void read_auth(const JsonReader& reader, Auth& auth) {
-    if (reader.value().size() > 1) return reader.mistake("must have one of \"bearer\", \"basic\" and \"header\"");
+    if (reader.value().is_object() && reader.value().size() != 1)
+        return reader.mistake("must have one of \"bearer\", \"basic\" and \"header\"");
     reader.object([&](const auto& member) {
         member("bearer", [&](const JsonReader& own) { read_secret(own, auth.emplace<Bearer>().token); });
         member("basic", [&](const JsonReader& own) {
             auto& basic = auth.emplace<Basic>();
+            own.require({"user", "password"});
             own.object([&](const auto& part) {
                 part("user", [&](const JsonReader& user) {
                     if (user.value().is_string())
@@ -62,11 +90,11 @@ inline void read_auth(const JsonReader& reader, Auth& auth) {
         });
         member("header", [&](const JsonReader& own) {
             auto& header = auth.emplace<HeaderAuth>();
+            own.require({"name", "value"});
             own.object([&](const auto& part) {
                 part("name", header.name);
                 part("value", [&](const JsonReader& value) { read_secret(value, header.value); });
             });
-            if (header.name.empty()) own.mistake("must have a \"name\"");
         });
     });
 }
@@ -98,19 +126,21 @@ inline void read_trip(const JsonReader& reader, AnyTrip& trip) {
     reader.object([&](const auto& member) {
         member("consecutive_failures", [&](const JsonReader& own) {
             ConsecutiveFailures rule;
-            if (own.value().is_object())
-                own.object([&](const auto& part) { part("count", rule.count); });
-            else
-                own.read(rule.count);
+            if (own.value().is_object()) {
+                if (own.object([&](const auto& part) { part("count", rule.count); })) own.check(rule);
+            } else if (own.read(rule.count)) {
+                own.check(rule);
+            }
             trip = rule;
         });
         member("failure_rate", [&](const JsonReader& own) {
             FailureRate rule;
-            own.object([&](const auto& part) {
+            const bool read = own.object([&](const auto& part) {
                 part("ratio", rule.ratio);
                 part("window", [&](const JsonReader& window) { read_window(window, rule.window); });
                 part("minimum_calls", rule.minimum_calls);
             });
+            if (read) own.check(rule);
             trip = rule;
         });
     });
@@ -127,31 +157,40 @@ inline void read_algorithm(const JsonReader& reader, AnyAlgorithm& algorithm) {
     reader.object([&](const auto& member) {
         member("token_bucket", [&](const JsonReader& own) {
             TokenBucket bucket;
-            own.object([&](const auto& part) {
+            const bool read = own.object([&](const auto& part) {
                 part("permits", bucket.permits);
                 part("period", bucket.period);
                 part("burst", bucket.burst);
             });
+            if (read) own.check(bucket);
             algorithm = bucket;
         });
         member("fixed_window", [&](const JsonReader& own) {
             FixedWindow limit;
-            own.object([&](const auto& part) {
+            const bool read = own.object([&](const auto& part) {
                 part("permits", limit.permits);
                 part("window", limit.window);
             });
+            if (read) own.check(limit);
             algorithm = limit;
         });
     });
 }
 
+/// Headers whose values are secrets have to be references.
 inline void read_headers(const JsonReader& reader, Headers& headers) {
     if (!reader.value().is_object()) return reader.wrong_type("an object");
     for (const auto& [name, value] : reader.value().items()) {
-        if (value.is_string())
-            headers.add(name, value.get<std::string>());
+        const JsonReader own = reader.member(name, value);
+        std::string text;
+        const bool is_secret = std::ranges::any_of(
+            std::initializer_list<std::string_view>{"Authorization", "Proxy-Authorization", "Cookie"},
+            [&](std::string_view secret) { return equals_ignoring_case(name, secret); });
+        if (value.is_object() || is_secret)
+            read_secret(own, text);
         else
-            reader.mistake("the value of " + name + " must be a string");
+            own.read(text);
+        headers.add(name, std::move(text));
     }
 }
 
@@ -160,8 +199,9 @@ inline void read_headers(const JsonReader& reader, Headers& headers) {
 /// Options from a configuration: the keys are the options' names, durations are texts such as "250ms" and "2min", and
 /// secrets are references: `"auth": {"bearer": {"env": "SUPPLIER_API_KEY"}}`.
 ///
-/// Every mistake is named by its path: unknown keys with the nearest valid one, wrong types, values out of
-/// range. Observers, fallbacks and rules are code and not read here. Reads environment variables and files.
+/// Every mistake is named by its path, separated by "; " if there are several: unknown keys with the nearest valid one,
+/// wrong types, values out of range. Observers, fallbacks and rules are code and not read here. Reads environment
+/// variables and files.
 inline Result<ClientOptions> client_options_from_json(const nlohmann::json& json) {
     using detail::JsonReader;
     ClientOptions options;
@@ -237,7 +277,7 @@ inline Result<ClientOptions> client_options_from_json(const nlohmann::json& json
                 });
             });
         });
-        member("max_response_bytes", options.max_response_bytes);
+        member("max_response_bytes", [&](const JsonReader& own) { own.read_size(options.max_response_bytes); });
         member("redirects", [&](const JsonReader& own) {
             own.object([&](const auto& part) {
                 part("max", options.redirects.max);
@@ -249,8 +289,11 @@ inline Result<ClientOptions> client_options_from_json(const nlohmann::json& json
         if (auto ok = validate(options); !ok) mistakes.emplace_back(ok.error().detail());
     }
     if (mistakes.empty()) return options;
+    constexpr std::size_t most = 20;
     std::string text;
-    for (const std::string& mistake : mistakes) text.append(text.empty() ? "" : "; ").append(mistake);
+    for (std::size_t i = 0; i < std::min(most, mistakes.size()); ++i)
+        text.append(i > 0 ? "; " : "").append(mistakes[i]);
+    if (mistakes.size() > most) text.append("; and ").append(std::to_string(mistakes.size() - most)).append(" more");
     return fail(Errc::invalid_options, std::move(text));
 }
 

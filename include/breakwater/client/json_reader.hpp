@@ -1,6 +1,8 @@
 #pragma once
 
 #include <breakwater/client/duration.hpp>
+#include <breakwater/client/size.hpp>
+#include <breakwater/result.hpp>
 #include <breakwater/timeline.hpp>
 
 #include <nlohmann/json.hpp>
@@ -9,8 +11,10 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +34,40 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
         }
     }
     return row.back();
+}
+
+/// "a string", "an object": what a value is, without showing it.
+inline std::string_view kind_of(const nlohmann::json& value) {
+    switch (value.type()) {
+        case nlohmann::json::value_t::null: return "null";
+        case nlohmann::json::value_t::object: return "an object";
+        case nlohmann::json::value_t::array: return "an array";
+        case nlohmann::json::value_t::string: return "a string";
+        case nlohmann::json::value_t::boolean: return "true or false";
+        case nlohmann::json::value_t::binary: return "binary data";
+        case nlohmann::json::value_t::discarded: return "nothing";
+        default: return "a number";
+    }
+}
+
+/// The start of a text that is not ours, fit for a message: no control characters, whole UTF-8 sequences.
+inline std::string excerpt(std::string_view text) {
+    constexpr std::size_t most = 60;
+    const bool cut = text.size() > most;
+    if (cut) {
+        text = text.substr(0, most + 1);
+        while (text.size() > 1 && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
+        text.remove_suffix(1);
+    }
+    std::string shown{text};
+    std::ranges::replace_if(shown, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return cut ? shown + "…" : shown;
+}
+
+/// A value for a message: a number or word as it stands, a structure by its kind (it may be deep, and is long).
+inline std::string shown(const nlohmann::json& value) {
+    if (value.is_string()) return "\"" + excerpt(value.get_ref<const std::string&>()) + "\"";
+    return value.is_number() || value.is_boolean() ? value.dump() : std::string{kind_of(value)};
 }
 
 /// A value in a configuration and the path to it. Mistakes are collected by path; a mistaken value is left out.
@@ -52,16 +90,19 @@ public:
     }
     template <std::integral T>
         requires(!std::same_as<T, bool>)
-    void read(T& into) const {
-        if (!value_.is_number_integer()) return wrong_type("an integer");
-        const bool negative =
-            value_.is_number_integer() && !value_.is_number_unsigned() && value_.get<std::int64_t>() < 0;
+    bool read(T& into) const {
+        if (!value_.is_number_integer()) {
+            mistake("must be an integer, got " + (value_.is_number() ? shown(value_) : std::string{kind_of(value_)}));
+            return false;
+        }
+        const bool negative = !value_.is_number_unsigned() && value_.get<std::int64_t>() < 0;
         if (negative ? std::in_range<T>(value_.get<std::int64_t>()) : std::in_range<T>(value_.get<std::uint64_t>())) {
             into = negative ? static_cast<T>(value_.get<std::int64_t>()) : static_cast<T>(value_.get<std::uint64_t>());
-        } else {
-            mistake("must be " + std::to_string(std::numeric_limits<T>::min()) + " to " +
-                    std::to_string(std::numeric_limits<T>::max()) + ", got " + value_.dump());
+            return true;
         }
+        mistake("must be " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+                std::to_string(std::numeric_limits<T>::max()) + ", got " + shown(value_));
+        return false;
     }
     void read(double& into) const {
         if (value_.is_number())
@@ -77,13 +118,13 @@ public:
     }
     void read(Duration& into) const {
         if (value_.is_number())
-            return mistake("must be a duration with its unit, such as \"250ms\" or \"2min\", got " + value_.dump());
+            return mistake("must be a duration with its unit, such as \"250ms\" or \"2min\", got " + shown(value_));
         if (!value_.is_string()) return wrong_type("a duration such as \"250ms\" or \"2min\"");
         const auto& text = value_.get_ref<const std::string&>();
         if (const auto parsed = parse_duration(text))
             into = *parsed;
         else
-            mistake("must be a duration such as \"250ms\", \"1.5s\" or \"2min\", got " + value_.dump());
+            mistake("must be a duration such as \"250ms\", \"1.5s\" or \"2min\", got " + shown(value_));
     }
     template <class T>
     void read(std::optional<T>& into) const {
@@ -91,6 +132,17 @@ public:
         const std::size_t before = mistakes_.size();
         read(own);
         if (mistakes_.size() == before) into = std::move(own);
+    }
+    /// A number of bytes: an integer, or a text with its unit.
+    void read_size(std::size_t& into) const {
+        if (!value_.is_string()) {
+            read(into);
+            return;
+        }
+        if (const auto parsed = parse_size(value_.get_ref<const std::string&>()))
+            into = *parsed;
+        else
+            mistake("must be a number of bytes such as 65536 or \"16MiB\", got " + shown(value_));
     }
     /// One of a few words.
     template <class T>
@@ -103,21 +155,25 @@ public:
             }
             names.append(names.empty() ? "\"" : ", \"").append(word).append("\"");
         }
-        mistake("must be one of " + names + ", got " + value_.dump());
+        mistake("must be one of " + names + ", got " + shown(value_));
     }
 
     /// Reads an object's members: `object([&](auto& member) { member("name", options.name); … })`. Every key that no
     /// `member` call names is a mistake.
+    /// True if it found no mistake.
     template <class F>
-    void object(F read_members) const {
-        if (!value_.is_object()) return wrong_type("an object");
+    bool object(F read_members) const {
+        const std::size_t before = mistakes_.size();
+        if (!value_.is_object()) {
+            wrong_type("an object");
+            return false;
+        }
         std::vector<std::string_view> known;
         const auto member = [&](std::string_view key, auto&& into) {
             known.push_back(key);
             const auto found = value_.find(std::string{key});
             if (found == value_.end()) return;
-            const JsonReader reader{*found, path_.empty() ? std::string{key} : path_ + "." + std::string{key},
-                                    mistakes_};
+            const JsonReader reader = this->member(key, *found);
             if constexpr (std::invocable<decltype(into), const JsonReader&>)
                 into(reader);
             else
@@ -126,22 +182,48 @@ public:
         read_members(member);
         for (const auto& [key, unused] : value_.items()) {
             if (std::ranges::find(known, key) != known.end()) continue;
-            const JsonReader reader{unused, path_.empty() ? key : path_ + "." + key, mistakes_};
-            reader.mistake("unknown key" + suggestion(key, known));
+            this->member(key, unused).mistake("unknown key" + suggestion(key, known));
+        }
+        return mistakes_.size() == before;
+    }
+
+    JsonReader member(std::string_view key, const nlohmann::json& value) const {
+        return {value, (path_.empty() ? "" : path_ + ".") + excerpt(key), mistakes_};
+    }
+
+    /// Each of these members of an object has to be there.
+    void require(std::initializer_list<std::string_view> keys) const {
+        for (const std::string_view key : keys) {
+            if (value_.is_object() && !value_.contains(std::string{key}))
+                mistake("must have \"" + std::string{key} + "\"");
         }
     }
 
+    /// Adds what `validate` finds wrong with the part that was read here.
+    template <class T>
+    void check(const T& part) const {
+        auto ok = validate(part, path_);
+        if (ok) return;
+        std::string text{ok.error().detail()};
+        // The size of a count window has the key "count", which tells it from a time window.
+        constexpr std::string_view option = "window.size";
+        for (auto at = text.find(option); at != text.npos; at = text.find(option)) {
+            text.replace(at, option.size(), "window.count");
+        }
+        mistakes_.push_back(std::move(text));
+    }
+
     void wrong_type(std::string_view wanted) const {
-        mistake("must be " + std::string{wanted} + ", got " +
-                (value_.is_null() ? "null" : "a value of type " + std::string{value_.type_name()}));
+        mistake("must be " + std::string{wanted} + ", got " + std::string{kind_of(value_)});
     }
 
 private:
     static std::string suggestion(std::string_view key, const std::vector<std::string_view>& known) {
         std::string_view nearest;
-        std::size_t least = std::max<std::size_t>(2, key.size() / 3) + 1;
+        std::size_t least = key.size();
         for (const std::string_view name : known) {
-            if (const std::size_t distance = edit_distance(key.substr(0, 64), name); distance < least) {
+            const std::size_t distance = edit_distance(key.substr(0, 64), name);
+            if (distance < least && distance <= (std::max(key.size(), name.size()) + 2) / 3) {
                 least = distance;
                 nearest = name;
             }

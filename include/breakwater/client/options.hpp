@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/detail/base64.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/fallback.hpp>
@@ -8,6 +9,7 @@
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/target.hpp>
 #include <breakwater/http/url.hpp>
 #include <breakwater/rate_limiter/options.hpp>
 #include <breakwater/result.hpp>
@@ -40,6 +42,17 @@ struct HeaderAuth {
 };
 /// How the client proves who it is; sent to its own origin only. Default: not at all.
 using Auth = std::variant<std::monostate, Bearer, Basic, HeaderAuth>;
+
+/// Sets the header that carries the credential, if there is one.
+inline void add_credential(Headers& headers, const Auth& auth) {
+    if (const auto* bearer = std::get_if<Bearer>(&auth)) {
+        headers.set("Authorization", "Bearer " + bearer->token);
+    } else if (const auto* basic = std::get_if<Basic>(&auth)) {
+        headers.set("Authorization", "Basic " + detail::base64(basic->user + ":" + basic->password));
+    } else if (const auto* header = std::get_if<HeaderAuth>(&auth)) {
+        headers.set(header->name, header->value);
+    }
+}
 
 struct TimeoutOptions {
     Duration attempt = std::chrono::seconds{10};   ///< One attempt, redirects included. At most the probe lease.
@@ -151,8 +164,14 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
     const auto bad = [](std::string message) { return fail(Errc::invalid_options, std::move(message)); };
     if (!options.base_url.empty()) {
         const auto url = Url::parse(options.base_url);
-        if (!url) return bad("base_url: " + std::string{url.error().detail()});
+        if (!url) {
+            std::string_view why = url.error().detail();
+            why.remove_prefix(why.starts_with("url: ") ? 5 : 0);
+            return bad("base_url: " + std::string{why});
+        }
         if (url->query()) return bad("base_url: must not have a query");
+        if (auto usable = join_target(*url, "/"); !usable)
+            return bad("base_url: must not hold \"//\", \".\" or \"..\" in its path");
     }
     const TimeoutOptions& timeouts = options.timeouts;
     constexpr Duration least = std::chrono::milliseconds{1};
@@ -200,6 +219,11 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
         return detail::invalid_option("redirects", "max", "0 to 100", options.redirects.max);
     Request sample{.url = "http://localhost/", .headers = options.headers};
     if (auto ok = validate(sample); !ok) return bad("headers: " + std::string{ok.error().detail()});
+    if (const auto* basic = std::get_if<Basic>(&options.auth); basic && basic->user.find(':') != std::string::npos)
+        return bad("auth: the user name must not hold a ':'");
+    sample.headers = {};
+    add_credential(sample.headers, options.auth);
+    if (auto ok = validate(sample); !ok) return bad("auth: " + std::string{ok.error().detail()});
     return {};
 }
 

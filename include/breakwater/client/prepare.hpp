@@ -1,7 +1,6 @@
 #pragma once
 
 #include <breakwater/client/options.hpp>
-#include <breakwater/detail/base64.hpp>
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/target.hpp>
@@ -37,7 +36,8 @@ inline bool is_resendable(const Request& request) {
     return request.method.is_idempotent() || request.headers.contains("Idempotency-Key");
 }
 
-/// Makes requests out of targets: what is the same for every request of a client is worked out once.
+/// Makes requests out of targets: what is the same for every request of a client is worked out once. Needs options that
+/// `validate` accepts.
 class RequestPreparation {
 public:
     RequestPreparation(const std::string& base_url, const Headers& headers, const Auth& auth) : headers_{headers} {
@@ -47,17 +47,8 @@ public:
             prefix_.resize(prefix_.size() - 2);
         }
         if (!headers_.contains("User-Agent")) headers_.add("User-Agent", "breakwater/" BREAKWATER_VERSION_STRING);
-        if (const auto* bearer = std::get_if<Bearer>(&auth)) {
-            headers_.set("Authorization", "Bearer " + bearer->token);
-        } else if (const auto* basic = std::get_if<Basic>(&auth)) {
-            headers_.set("Authorization", "Basic " + detail::base64(basic->user + ":" + basic->password));
-        } else if (const auto* header = std::get_if<HeaderAuth>(&auth)) {
-            headers_.set(header->name, header->value);
-            credential_headers_.push_back(header->name);
-        }
-        if (auto ok = validate(Request{.url = "http://localhost/", .headers = headers_}); !ok) {
-            throw Exception{Error{Errc::invalid_options, "auth: " + std::string{ok.error().detail()}}};
-        }
+        add_credential(headers_, auth);
+        if (const auto* header = std::get_if<HeaderAuth>(&auth)) credential_headers_.push_back(header->name);
     }
 
     /// The headers, beside Authorization and Cookie, that tell callers apart.

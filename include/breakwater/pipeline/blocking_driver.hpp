@@ -66,7 +66,9 @@ public:
     [[gnu::always_inline]] Result<T> run() {
         if (is_over()) [[unlikely]] return fail(why_over());
         Outside outside;
-        return enter<0>(outside);
+        Result<T> result = enter<0>(outside);
+        if (!result) [[unlikely]] result.error().set_attempts(call_.attempt);
+        return result;
     }
 
 private:
@@ -146,6 +148,7 @@ private:
             result = fail(stopped(*ended, result));
             return done;
         }
+        call_.attempt_began = Instant::max();
         result = enter<I + 1>(frame);
         return frame.policy.after(frame.lane, call_, result);
     }

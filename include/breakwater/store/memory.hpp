@@ -39,7 +39,7 @@ public:
 
     static constexpr bool is_deferred = false;
 
-    explicit MemoryStore(C clock = {}, MemoryStoreOptions options = {})
+    explicit MemoryStore(C clock = C{}, MemoryStoreOptions options = {})
         : world_{std::make_shared<World>(std::move(clock), options)} {}
     explicit MemoryStore(MemoryStoreOptions options) : MemoryStore{C{}, options} {}
 

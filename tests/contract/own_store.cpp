@@ -1,0 +1,157 @@
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/deadline.hpp>
+#include <breakwater/pipeline.hpp>
+#include <breakwater/rate_limiter.hpp>
+#include <breakwater/retry.hpp>
+#include <breakwater/store/store.hpp>
+#include <breakwater/testing/manual_clock.hpp>
+#include <catch_shim.hpp>
+
+#include "store_contract.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+namespace bw = breakwater;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The archetype of a store: the least that satisfies the concept. No glances, no words, one lock for everything.
+class LeastStore {
+public:
+    template <class M>
+    struct Cell {
+        using Machine = M;
+        typename M::State state;
+    };
+    static constexpr bool is_deferred = false;
+
+    explicit LeastStore(bw::ManualClock clock = bw::ManualClock{}) : shared_{std::make_shared<Shared>()} {
+        shared_->clock = clock;
+    }
+    const bw::ManualClock& clock() const noexcept { return shared_->clock; }
+
+    template <bw::Machine M>
+    std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name,
+                                  const typename M::Options& options) const {
+        auto made = std::make_shared<Cell<M>>(M::make_state(options));
+        if (name.empty()) return made;
+        const std::scoped_lock lock{shared_->mutex};
+        auto& kept = shared_->cells[{std::string{kind}, std::string{name}, typeid(M).name() + M::layout(options)}];
+        if (!kept) kept = made;
+        return std::static_pointer_cast<Cell<M>>(kept);
+    }
+
+    template <class Cell, class Command, class Now>
+    auto apply(const bw::Step<Cell, Command>& step, Now& now) const noexcept {
+        const std::scoped_lock lock{shared_->mutex};
+        return Cell::Machine::apply(step.cell.state, step.options, step.command, now());
+    }
+
+    template <class Now>
+    std::tuple<> apply(Now&) const noexcept {
+        return {};
+    }
+    template <class Now, class Cell, class Command, class... More>
+    auto apply(Now& now, const bw::Step<Cell, Command>& first, const More&... more) const noexcept {
+        const std::scoped_lock lock{shared_->mutex};
+        using M = typename Cell::Machine;
+        const std::optional decision = M::apply(first.cell.state, first.options, first.command, now());
+        std::tuple<std::optional<typename More::Decision>...> others;
+        if (!M::is_refusal(*decision)) {
+            others = apply(now, more...);
+            if (!std::apply([](const auto&... each) { return (taken<More>(each) && ...); }, others))
+                M::apply(first.cell.state, first.options, M::undo(first.command, *decision), now());
+        }
+        return std::tuple_cat(std::tuple{decision}, others);
+    }
+
+    template <class Cell>
+    auto peek(const Cell& cell) const {
+        const std::scoped_lock lock{shared_->mutex};
+        return cell.state;
+    }
+
+    void put(std::string_view key, std::string value, bw::Duration ttl) const {
+        const std::scoped_lock lock{shared_->mutex};
+        shared_->blobs[std::string{key}] = {std::make_shared<const std::string>(std::move(value)), clock().now() + ttl};
+    }
+    std::shared_ptr<const std::string> get(std::string_view key) const {
+        const std::scoped_lock lock{shared_->mutex};
+        const auto found = shared_->blobs.find(std::string{key});
+        return found != shared_->blobs.end() && clock().now() < found->second.second ? found->second.first : nullptr;
+    }
+    void erase(std::string_view key) const {
+        const std::scoped_lock lock{shared_->mutex};
+        shared_->blobs.erase(std::string{key});
+    }
+
+private:
+    template <class S>
+    static bool taken(const std::optional<typename S::Decision>& decision) {
+        return decision && !S::Machine::is_refusal(*decision);
+    }
+
+    struct Shared {
+        bw::ManualClock clock;
+        std::recursive_mutex mutex;
+        std::map<std::tuple<std::string, std::string, std::string>, std::shared_ptr<void>> cells;
+        std::map<std::string, std::pair<std::shared_ptr<const std::string>, bw::Instant>> blobs;
+    };
+    std::shared_ptr<Shared> shared_;
+};
+static_assert(bw::Store<LeastStore>);
+
+struct WithoutPeek : LeastStore {
+    template <class Cell>
+    void peek(const Cell&) const = delete;
+};
+static_assert(!bw::Store<WithoutPeek>);
+
+struct WithoutClock : LeastStore {
+    int clock() const noexcept { return 0; }
+};
+static_assert(!bw::Store<WithoutClock>);
+
+struct LeastWorld {
+    static constexpr bw::Duration unit = 1s;
+    bw::ManualClock clock{};
+    LeastStore store{clock};
+
+    void advance(bw::Duration by) const { clock.advance(by); }
+};
+
+}  // namespace
+
+TEST_CASE("the least store keeps the promises of a store") { bw::test::check_store_contract<LeastWorld>(); }
+
+TEST_CASE("a whole pipeline runs on a store of the user's own") {
+    const bw::ManualClock clock;
+    const LeastStore store{clock};
+    const bw::CircuitBreaker<bw::ConsecutiveFailures, LeastStore> breaker{{.name = "service", .trip = {2}}, store};
+    const bw::RateLimiter limiter{bw::TokenBucket{.permits = 10, .period = 1s, .burst = 10}, store};
+    const bw::Pipeline guard{bw::Deadline{10min},
+                             bw::Retry{{.backoff = {.base = 1s, .cap = 1s, .jitter = bw::Jitter::none}}}, breaker,
+                             limiter};
+    int calls = 0;
+    const auto result = guard.run([&]() -> int {
+        ++calls;
+        throw 1;
+    });
+    CHECK(calls == 2);
+    CHECK(result.error().code() == bw::Errc::exception);
+    CHECK(result.error().stopped_by() == bw::Errc::circuit_open);
+    clock.advance(60s);
+    CHECK(guard.run([&] { return ++calls; }) == 3);
+    CHECK(breaker.state() == bw::CircuitState::closed);
+    CHECK(clock.waits() == std::vector<bw::Duration>{1s, 1s});
+}
