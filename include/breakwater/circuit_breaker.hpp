@@ -35,6 +35,7 @@ class CircuitBreaker {
         Rules rules;
         StoreType store;
         std::shared_ptr<Cell> cell;
+        Error refusal;  // the one that all are copied from
     };
 
 public:
@@ -94,7 +95,8 @@ public:
     /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
     Result<Permit> try_acquire() const {
         LazyNow now{shared_->store.clock()};
-        const auto admission = shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+        const auto admission =
+            shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
         if (admission.admitted) return Permit{shared_, admission.ticket};
         return fail(refusal_of(admission.state, admission.retry_after));
     }
@@ -133,7 +135,8 @@ public:
     [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
         const Step step{*shared_->cell, shared_->rules, typename Machine::Admit{}};
         typename Machine::Admission admission{};
-        if (!glance(call, step, admission)) [[unlikely]] return admit(lane, call);
+        if (!glance(call, step, admission)) [[unlikely]]
+            return admit(lane, call);
         return settle(lane, call, admission);
     }
 
@@ -151,7 +154,8 @@ public:
             return done;
         }
         typename Machine::Recorded recorded{};
-        if (!glance(call, recording(lane.ticket_, outcome), recorded)) [[unlikely]] record(lane, call, outcome);
+        if (!glance(call, recording(lane.ticket_, outcome), recorded)) [[unlikely]]
+            record(lane, call, outcome);
         lane.shared_ = nullptr;
         return done;
     }
@@ -165,7 +169,9 @@ private:
         if (auto ok = validate(options); !ok) throw Exception{ok.error()};
         const Rules rules = rules_of(options);
         auto cell = store.template cell<Machine>("circuit", options.name, rules);
-        return std::make_shared<const Shared>(Shared{std::move(options), rules, std::move(store), std::move(cell)});
+        Error refusal = Error::refusal(Errc::circuit_open, options.name);
+        return std::make_shared<const Shared>(
+            Shared{std::move(options), rules, std::move(store), std::move(cell), std::move(refusal)});
     }
 
     [[gnu::noinline]] static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
@@ -179,10 +185,11 @@ private:
     template <class AnyCall, class Command>
     [[gnu::always_inline]] bool glance(AnyCall& call, const Step<Cell, Command>& step,
                                        typename Step<Cell, Command>::Decision& decision) const noexcept {
-        return with_now(call, clock(), [&](auto& now) {
+        return with_now(call, clock(), [&] [[gnu::always_inline]] (auto& now) {
             if constexpr (requires { shared_->store.glance(step, now, decision); })
                 return shared_->store.glance(step, now, decision);
-            else return false;
+            else
+                return false;
         });
     }
 
@@ -233,7 +240,9 @@ private:
     }
 
     [[gnu::noinline]] Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
-        return Error{Error::refusal(Errc::circuit_open, name(), retry_after)}.set_circuit(state);
+        Error error{shared_->refusal};
+        error.set_circuit(state).set_retry_after(retry_after);
+        return error;
     }
 
     [[gnu::noinline]] Outcome judge(const Error& error, auto& call) const noexcept {

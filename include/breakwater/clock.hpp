@@ -5,6 +5,7 @@
 #include <chrono>
 #include <concepts>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <stop_token>
 
@@ -33,16 +34,18 @@ enum class Wait : std::uint8_t { elapsed, stopped };
 /// whichever is first; a stop already requested returns at once.
 template <class C>
 concept Clock = std::copyable<C> && std::equality_comparable<C> &&
-    requires(const C& clock, Instant t, const std::stop_token& stop) {
-        { clock.now() } noexcept -> std::same_as<Instant>;
-        { clock.wait_until(t, stop) } -> std::same_as<Wait>;
-    };
+                requires(const C& clock, Instant t, const std::stop_token& stop) {
+                    { clock.now() } noexcept -> std::same_as<Instant>;
+                    { clock.wait_until(t, stop) } -> std::same_as<Wait>;
+                };
 
 /// `std::chrono::steady_clock`: the default clock.
 class SteadyClock {
 public:
     Instant now() const noexcept {
-        return Instant{std::chrono::floor<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
+        // Unsigned, because a quotient of what is never negative takes fewer steps than `floor`.
+        const auto nanoseconds = std::chrono::nanoseconds{std::chrono::steady_clock::now().time_since_epoch()}.count();
+        return Instant{Duration{static_cast<std::int64_t>(static_cast<std::uint64_t>(nanoseconds) / 1'000)}};
     }
 
     Wait wait_until(Instant t, const std::stop_token& stop) const {
@@ -68,23 +71,23 @@ inline std::chrono::sys_seconds wall_clock_now() noexcept {
 template <Clock C>
 class LazyNow {
 public:
-    explicit LazyNow(const C& clock) noexcept : clock_{&clock} {}
-    Instant operator()() noexcept {
-        if (!read_) {
-            now_ = clock_->now();
-            read_ = true;
-        }
+    explicit LazyNow(const C& clock) noexcept : clock_{clock} {}
+    [[gnu::always_inline]] Instant operator()() noexcept {
+        if (!was_read()) now_ = clock_.now();
         return now_;
     }
-    const C& clock() const noexcept { return *clock_; }
-    bool was_read() const noexcept { return read_; }
+    const C& clock() const noexcept { return clock_; }
+    bool was_read() const noexcept { return now_ != unread; }
+    /// The reading, or `Instant::max()` if nobody has asked for the time.
+    Instant if_read() const noexcept { return now_; }
     /// Forgets the reading: time may have passed.
-    void forget() noexcept { read_ = false; }
+    void forget() noexcept { now_ = unread; }
 
 private:
-    const C* clock_;
-    Instant now_{};
-    bool read_ = false;
+    static constexpr Instant unread = Instant::max();  // no clock reads so: see `Instant`
+
+    Instant now_ = unread;
+    [[no_unique_address]] C clock_;
 };
 
 }  // namespace breakwater

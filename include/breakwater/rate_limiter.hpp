@@ -20,9 +20,9 @@ namespace breakwater {
 /// A limiter as seen from outside. Reading it changes nothing.
 struct RateLimiterSnapshot {
     std::string name{};
-    std::int64_t available = 0;   ///< Permits that could be taken now.
-    Duration paused_for{};        ///< Zero if there is no pause.
-    Duration retry_after{};       ///< When one permit is free; zero if one is.
+    std::int64_t available = 0;  ///< Permits that could be taken now.
+    Duration paused_for{};       ///< Zero if there is no pause.
+    Duration retry_after{};      ///< When one permit is free; zero if one is.
 };
 
 /// Spends permits at a bounded rate, and heeds a service's Retry-After.
@@ -105,8 +105,8 @@ public:
     Duration retry_after(std::int64_t permits = 1) const noexcept {
         const Instant now = clock().now();
         const Duration paused = paused_for(now);
-        const Grant grant = Algorithm::peek(shared_->store.peek(*shared_->cell), shared_->rules.prepared, permits,
-                                            now + paused);
+        const Grant grant =
+            Algorithm::peek(shared_->store.peek(*shared_->cell), shared_->rules.prepared, permits, now + paused);
         if (grant.never) return Duration::max();
         return paused + grant.retry_after;
     }
@@ -137,7 +137,7 @@ public:
     };
 
     [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
-        const Grant grant = with_now(call, clock(), [&](auto& now) { return take(1, now); });
+        const Grant grant = with_now(call, clock(), [&] [[gnu::always_inline]] (auto& now) { return take(1, now); });
         if (grant.granted) [[likely]] {
             lane.took_ = true;
             lane.attempt_ = call.attempt;
@@ -153,7 +153,8 @@ public:
 
     template <class T>
     After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        if (!result) [[unlikely]] failed(lane, call, result.error());
+        if (!result) [[unlikely]]
+            failed(lane, call, result.error());
         return done;
     }
     [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
@@ -177,8 +178,7 @@ public:
         const auto asked = error.retry_after();
         if (!asked || !status || (*status != 429 && *status != 503) || error.code() != Errc::http_status) return;
         const Duration span = std::min(*asked, shared_->options.max_pause);
-        const Duration paused =
-            with_now(call, clock(), [&](auto& now) { return pause(now() + span, now); });
+        const Duration paused = with_now(call, clock(), [&](auto& now) { return pause(now() + span, now); });
         if (paused > Duration{0}) call.emit({.kind = EventKind::limiter_paused, .policy = name(), .delay = paused});
     }
 
@@ -196,7 +196,8 @@ private:
     [[gnu::always_inline]] Grant take(std::int64_t permits, auto& now) const noexcept {
         const Shared& shared = *shared_;
         const Duration paused = shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
-        if (paused > Duration{0}) [[unlikely]] return {.retry_after = paused};
+        if (paused > Duration{0}) [[unlikely]]
+            return {.retry_after = paused};
         return shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Take{permits}}, now);
     }
 
@@ -205,8 +206,8 @@ private:
         const auto extended =
             shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Extend{until}}, now);
         if (extended.until > extended.from) {
-            shared.store.apply(
-                Step{*shared.cell, shared.rules, typename Machine::Pause{extended.from, extended.until}}, now);
+            shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Pause{extended.from, extended.until}},
+                               now);
         }
         return std::max(Duration{0}, extended.until - now());
     }

@@ -124,6 +124,10 @@ void check_store_contract() {
         CHECK(store.peek(*store.template cell<LedgerMachine>("other", "a", hundred)).sum == 0);
         CHECK(store.peek(*store.template cell<LedgerMachine>("kind", "a", other_form)).sum == 0);
         CHECK(count(cell("a")) == 0);
+        const auto counted = cell("b");
+        CHECK(apply(Step{*counted, three, CountingMachine::Add{}}));
+        const LedgerMachine::Options same_form{.form = CountingMachine::layout(three)};
+        CHECK(store.peek(*store.template cell<LedgerMachine>("kind", "b", same_form)).sum == 0);
         CHECK(store.peek(*one).sum == 7);
 
         const auto nameless = ledger("");
@@ -211,26 +215,26 @@ void check_store_contract() {
         CHECK(count(after) == 0);
     }
     SECTION("threads that add through one cell never get past its limit") {
-        const CountingMachine::Options limit{.limit = 500};
+        const CountingMachine::Options limit{.limit = 50'000};
         const auto counted = store.template cell<CountingMachine>("kind", "shared", limit);
-        const LedgerMachine::Options ledger_limit{.limit = 500};
+        const LedgerMachine::Options ledger_limit{.limit = 50'000};
         std::atomic<int> counts = 0;
         std::atomic<int> entries = 0;
         on_threads(4, [&](int thread) {
             const auto kept = store.template cell<LedgerMachine>("kind", "shared", ledger_limit);
-            for (int i = 0; i < 300; ++i) {
+            for (int i = 0; i < 20'000; ++i) {
                 counts += apply(Step{*counted, limit, CountingMachine::Add{}});
                 entries +=
                     apply(Step{*kept, ledger_limit, LedgerMachine::Add{.entry = static_cast<std::size_t>(thread)}})
                         .added;
             }
         });
-        CHECK(counts == 500);
-        CHECK(entries == 500);
-        CHECK(count(counted) == 500);
+        CHECK(counts == 50'000);
+        CHECK(entries == 50'000);
+        CHECK(count(counted) == 50'000);
         const auto state = store.peek(*store.template cell<LedgerMachine>("kind", "shared", ledger_limit));
-        CHECK(state.sum == 500);
-        CHECK(state.entries[0] + state.entries[1] + state.entries[2] + state.entries[3] == 500);
+        CHECK(state.sum == 50'000);
+        CHECK(state.entries[0] + state.entries[1] + state.entries[2] + state.entries[3] == 50'000);
     }
     SECTION("what threads take together and give back is conserved") {
         const auto counted = cell("shared");

@@ -165,12 +165,14 @@ TEST_CASE("a pause is prolonged but never shortened, and at most as long as allo
     const World world;
     const Limiter limiter = world.limiter({.algorithm = each_second(2), .max_pause = 60s});
     CHECK(limiter.pause_for(30s) == 30s);
+    CHECK(limiter.snapshot().available == 0);
     CHECK(limiter.pause_for(5s) == 30s);
     CHECK(limiter.pause_for(40s) == 40s);
     CHECK(limiter.pause_until(world.clock.now() + 45s) == 45s);
     CHECK(limiter.pause_until(world.clock.now() - 1h) == 45s);
+    CHECK(world.limiter({.max_pause = 60s}).pause_until(world.clock.now() + 24h) == 60s);
     CHECK(limiter.pause_for(24h) == 60s);
-    CHECK(limiter.pause_for(bw::Duration::max()) == 60s);
+    CHECK(world.limiter({.max_pause = 60s}).pause_for(bw::Duration::max()) == 60s);
     world.clock.advance(60s);
     CHECK(limiter.try_acquire());
     CHECK(limiter.pause_for(0s) == 0s);
@@ -182,6 +184,7 @@ TEST_CASE("a limiter that is off heeds pauses still") {
     const Limiter limiter = world.limiter({});
     for (int i = 0; i < 1'000; ++i) CHECK(limiter.try_acquire(1'000'000));
     limiter.pause_for(3s);
+    CHECK(limiter.snapshot().available == 0);
     CHECK(limiter.try_acquire().error().retry_after() == 3s);
 }
 

@@ -810,8 +810,8 @@ TEST_CASE("a target is appended to the base URL, parameters are escaped") {
     CHECK(world.last_url() == "http://api.test/v1/inventory");
     CHECK(client.get("/inventory", {.query = {{"q", "a b&c=d"}, {"page", 2}}}));
     CHECK(world.last_url() == "http://api.test/v1/inventory?q=a%20b%26c%3Dd&page=2");
-    CHECK(client.get("/users/{id}/x", {.path = {{"id", "../a/b?"}}}));
-    CHECK(world.last_url() == "http://api.test/v1/users/..%2Fa%2Fb%3F/x");
+    CHECK(client.get("/users/{id}/x", {.path = {{"id", "a/b?"}}}));
+    CHECK(world.last_url() == "http://api.test/v1/users/a%2Fb%3F/x");
     CHECK(client.get("http://API.test:80/other?page=3"));
     CHECK(world.last_url() == "http://api.test/other?page=3");
     CHECK(client.get("/naïve.txt"));

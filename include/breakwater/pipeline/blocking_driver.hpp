@@ -22,8 +22,10 @@ namespace detail {
 
 template <class F, class AnyCall>
 decltype(auto) invoke_with(F& function, AnyCall& call) {
-    if constexpr (std::invocable<F&>) return std::invoke(function);
-    else return std::invoke(function, call);
+    if constexpr (std::invocable<F&>)
+        return std::invoke(function);
+    else
+        return std::invoke(function, call);
 }
 
 template <class R>
@@ -64,14 +66,25 @@ public:
         : policies_{policies}, call_{call}, function_{function} {}
 
     [[gnu::always_inline]] Result<T> run() {
-        if (is_over()) [[unlikely]] return fail(why_over());
+        if (is_over()) [[unlikely]]
+            return fail(why_over());
         Outside outside;
         Result<T> result = enter<0>(outside);
-        if (!result) [[unlikely]] result.error().set_attempts(call_.attempt);
+        if (!result) [[unlikely]]
+            result.error().set_attempts(call_.attempt);
         return result;
     }
 
 private:
+    /// Stands for the error that `make()` gives, so that it is made where it is kept.
+    template <class Make>
+    struct InPlace {
+        Make make;
+        operator Error() && { return make(); }
+    };
+    template <class Make>
+    InPlace(Make) -> InPlace<Make>;
+
     /// The end of the chain of frames.
     struct Outside {
         std::optional<Error> reask(AnyCall&) noexcept { return {}; }
@@ -102,14 +115,19 @@ private:
                                           before.delay < Duration{0} ? std::nullopt : std::optional{before.delay});
                 }
             }();
-            call.emit({.kind = EventKind::permit_refused, .policy = name_of(policy), .code = error.code(),
-                       .delay = error.retry_after()});
+            if (call.is_observed()) {
+                call.emit({.kind = EventKind::permit_refused,
+                           .policy = name_of(policy),
+                           .code = error.code(),
+                           .delay = error.retry_after()});
+            }
             return error;
         }
     };
 
     // Everything on the way of a call that succeeds is inlined and returns its result in place, so that the compiler
-    // sees one straight path through all policies; what happens otherwise is kept out of line.
+    // sees one straight path through all policies; what happens otherwise is kept out of line, and takes the driver's
+    // parts one by one, so that no address of a driver escapes and the path keeps it in registers.
 
     template <std::size_t I, class Outer>
     [[gnu::always_inline]] Result<T> enter(Outer& outer) {
@@ -118,39 +136,46 @@ private:
         } else {
             using Q = std::tuple_element_t<I, std::tuple<P...>>;
             Frame<Q, Outer> frame{std::get<I>(policies_), outer};
-            const Before before = frame.policy.before(frame.lane, call_);
-            if (before.kind != Before::Kind::proceed) [[unlikely]] return enter_late<I>(frame, before);
+            const Before before = std::get<I>(policies_).before(frame.lane, call_);
+            if (before.kind != Before::Kind::proceed) [[unlikely]] {
+                return enter_late<I>(policies_, call_, function_, frame, before);
+            }
             return pass<I>(frame);
         }
     }
 
     template <std::size_t I, class ThisFrame>
-    [[gnu::noinline]] Result<T> enter_late(ThisFrame& frame, const Before& before) {
-        if constexpr (requires { frame.policy.answer(frame.lane, call_); }) {
-            if (before.kind == Before::Kind::answer) return frame.policy.answer(frame.lane, call_);
+    [[gnu::noinline]] static Result<T> enter_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
+                                                  ThisFrame& frame, Before before) {
+        if constexpr (requires { frame.policy.answer(frame.lane, call); }) {
+            if (before.kind == Before::Kind::answer) return frame.policy.answer(frame.lane, call);
         }
-        if (before.kind == Before::Kind::reject) return fail(frame.refusal(before, call_));
-        if (auto refused = until_admitted(frame, before)) return fail(*std::move(refused));
-        return pass<I>(frame);
+        if (before.kind == Before::Kind::reject)
+            return Result<T>{std::unexpect, InPlace{[&] { return frame.refusal(before, call); }}};
+        BlockingDriver driver{policies, call, function};
+        if (auto refused = driver.until_admitted(frame, before)) return fail(*std::move(refused));
+        return driver.template pass<I>(frame);
     }
 
     template <std::size_t I, class ThisFrame>
     [[gnu::always_inline]] Result<T> pass(ThisFrame& frame) {
         Result<T> result = enter<I + 1>(frame);
-        for (After after = frame.policy.after(frame.lane, call_, result); after.again;) [[unlikely]]
-            after = once_more<I>(frame, after.delay, result);
+        for (After after = std::get<I>(policies_).after(frame.lane, call_, result); after.again;) [[unlikely]]
+            after = once_more<I>(policies_, call_, function_, frame, after.delay, result);
         return result;
     }
 
     template <std::size_t I, class ThisFrame>
-    [[gnu::noinline]] After once_more(ThisFrame& frame, Duration delay, Result<T>& result) {
-        if (const auto ended = wait(delay)) {
+    [[gnu::noinline]] static After once_more(const std::tuple<P...>& policies, AnyCall& call, F& function,
+                                             ThisFrame& frame, Duration delay, Result<T>& result) {
+        BlockingDriver driver{policies, call, function};
+        if (const auto ended = driver.wait(delay)) {
             result = fail(stopped(*ended, result));
             return done;
         }
-        call_.attempt_began = Instant::max();
-        result = enter<I + 1>(frame);
-        return frame.policy.after(frame.lane, call_, result);
+        call.attempt_began = Instant::max();
+        result = driver.template enter<I + 1>(frame);
+        return frame.policy.after(frame.lane, call, result);
     }
 
     /// Waits as often as the policy asks for; after each wait, everything outside is asked again.
@@ -168,23 +193,28 @@ private:
     }
 
     [[gnu::always_inline]] Result<T> attempt() {
-        if (is_over()) [[unlikely]] return fail(why_over());
+        if (is_over()) [[unlikely]]
+            return fail(why_over());
         ++call_.attempt;
-        call_.attempt_began = call_.now.was_read() ? call_.now() : Instant::max();
-        if (call_.is_observed()) [[unlikely]] return observed_attempt();
+        call_.attempt_began = call_.now.if_read();
+        if (call_.is_observed()) [[unlikely]]
+            return observed_attempt(policies_, call_, function_);
         return invoke();
     }
 
-    [[gnu::noinline]] Result<T> observed_attempt() {
-        const Instant began = call_.attempt_began = call_.now();
-        call_.emit({.kind = EventKind::attempt_started});
-        Result<T> result = invoke();
-        const Duration took = call_.attempt_took = call_.now() - began;
+    [[gnu::noinline]] static Result<T> observed_attempt(const std::tuple<P...>& policies, AnyCall& call, F& function) {
+        BlockingDriver driver{policies, call, function};
+        const Instant began = call.attempt_began = call.now();
+        call.emit({.kind = EventKind::attempt_started});
+        Result<T> result = driver.invoke();
+        const Duration took = call.attempt_took = call.now() - began;
         if (result) {
-            call_.emit({.kind = EventKind::attempt_ended, .took = took});
+            call.emit({.kind = EventKind::attempt_ended, .took = took});
         } else {
-            call_.emit({.kind = EventKind::attempt_ended, .code = result.error().code(),
-                        .status = result.error().status(), .took = took});
+            call.emit({.kind = EventKind::attempt_ended,
+                       .code = result.error().code(),
+                       .status = result.error().status(),
+                       .took = took});
         }
         return result;
     }
@@ -212,8 +242,9 @@ private:
     };
 
     bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
-    [[gnu::noinline]] Error why_over() noexcept {
-        return Error{call_.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
+    Error why_over() noexcept { return why_over(call_); }
+    [[gnu::noinline]] static Error why_over(AnyCall& call) noexcept {
+        return Error{call.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
     }
 
     /// Waits; says why the call is over if it is.

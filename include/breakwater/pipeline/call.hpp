@@ -16,11 +16,11 @@ namespace breakwater {
 /// What one call of a pipeline may be told: `guard.run(f, {.stop = token, .deadline = 2s})`.
 template <class T>
 struct CallOptions {
-    std::stop_token stop{};                                ///< Ends the call and its waits with `Errc::cancelled`.
-    std::optional<Duration> deadline{};                    ///< From now, for all attempts and waits together.
-    std::function<Result<T>(const Error&)> fallback{};     ///< Replaces the pipeline's own fallback for this call.
-    bool resendable = true;                                ///< False: retry only what certainly never arrived.
-    std::string_view subject{};                            ///< What is called, for events and messages.
+    std::stop_token stop{};                             ///< Ends the call and its waits with `Errc::cancelled`.
+    std::optional<Duration> deadline{};                 ///< From now, for all attempts and waits together.
+    std::function<Result<T>(const Error&)> fallback{};  ///< Replaces the pipeline's own fallback for this call.
+    bool resendable = true;                             ///< False: retry only what certainly never arrived.
+    std::string_view subject{};                         ///< What is called, for events and messages.
 };
 
 /// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable
@@ -36,17 +36,18 @@ public:
     /// When the call has to be over; `Instant::max()` for never.
     Instant deadline = Instant::max();
 
-    unsigned attempt = 0;                     ///< The attempt under way or made last; 0 before the first.
-    unsigned max_attempts = 0;                ///< 0: nothing limits or retries.
-    Instant attempt_began = Instant::max();   ///< `max()` if nobody needed to know.
-    Duration attempt_took{};                  ///< Of the attempt made last; only kept for an observer.
-    bool resendable = true;                   ///< See `CallOptions`.
-    bool has_own_fallback = false;            ///< The call brings a fallback of its own.
-    bool probing = false;                     ///< The attempt holds a half-open circuit's probe: it must not wait.
+    // Ordered by first value: a call is made with a few wide stores.
+    Instant attempt_began = Instant::max();     ///< `max()` if nobody needed to know.
     Instant attempt_deadline = Instant::max();  ///< When the attempt has to be over: the end of a probe's lease.
+    Duration attempt_took{};                    ///< Of the attempt made last; only kept for an observer.
     const std::stop_token* stop = nullptr;
     const Observer* observer = nullptr;
     std::string_view subject{};
+    unsigned attempt = 0;           ///< The attempt under way or made last; 0 before the first.
+    unsigned max_attempts = 0;      ///< 0: nothing limits or retries.
+    bool has_own_fallback = false;  ///< The call brings a fallback of its own.
+    bool probing = false;           ///< The attempt holds a half-open circuit's probe: it must not wait.
+    bool resendable = true;         ///< See `CallOptions`.
 
     bool stop_requested() const noexcept { return stop != nullptr && stop->stop_requested(); }
     std::stop_token stop_token() const noexcept { return stop != nullptr ? *stop : std::stop_token{}; }

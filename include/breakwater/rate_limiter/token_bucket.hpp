@@ -48,7 +48,8 @@ struct TokenBucket {
             .ticks_per_us = p, .cost = q, .burst = most, .capacity = most * q, .furthest = most * q + tolerated * p};
     }
 
-    static constexpr Grant take(State& state, const Prepared& rate, std::int64_t n, Instant now) noexcept {
+    [[gnu::always_inline]] static constexpr Grant take(State& state, const Prepared& rate, std::int64_t n,
+                                                       Instant now) noexcept {
         const auto wanted = static_cast<std::uint64_t>(n);  // a negative n is more than any burst
         if (wanted > rate.burst) return {.never = true};
         const std::uint64_t at = ticks(rate, now);
@@ -98,7 +99,8 @@ private:
     /// The word 0 means fresh, so the one instant in 2^64 that would read so becomes the next tick.
     static constexpr void set(State& state, std::uint64_t full_at) noexcept { state.word = full_at + (full_at == 0); }
 
-    static constexpr Grant refuse(State& state, const Prepared& rate, std::uint64_t at, std::uint64_t after) noexcept {
+    [[gnu::noinline]] static constexpr Grant refuse(State& state, const Prepared& rate, std::uint64_t at,
+                                                    std::uint64_t after) noexcept {
         const std::uint64_t owed = debt(state, at);
         if (owed > rate.furthest) {
             after = after - owed + rate.capacity;

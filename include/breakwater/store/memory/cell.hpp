@@ -4,7 +4,9 @@
 #include <breakwater/store/store.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <thread>
 #include <type_traits>
 
 namespace breakwater::memory {
@@ -78,23 +80,25 @@ private:
     struct Unlock {
         const BlockCell& cell;
         std::uint64_t word;
-        ~Unlock() {
-            cell.hot_.store(word, std::memory_order_release);
-            cell.hot_.notify_one();
-        }
+        ~Unlock() { cell.hot_.store(word, std::memory_order_release); }
     };
 
     static std::uint64_t word_of(const typename M::State& state, const typename M::Options& options) noexcept {
-        if constexpr (requires { M::summary(state, options); }) return M::summary(state, options) << 1;
-        else return 0;
+        if constexpr (requires { M::summary(state, options); })
+            return M::summary(state, options) << 1;
+        else
+            return 0;
     }
 
-    /// Returns the word as it was.
+    /// Returns the word as it was. Waiters sleep and are not woken: a lock that is held for long is one whose holder
+    /// has lost its core, and telling waiters would cost every caller a second atomic exchange.
     std::uint64_t lock() const noexcept {
-        for (int spins = 0;; ++spins) {
+        for (int tries = 1;; ++tries) {
             const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
             if ((before & locked) == 0) return before;
-            if (spins >= 64) hot_.wait(before, std::memory_order_relaxed);
+            while ((hot_.load(std::memory_order_relaxed) & locked) != 0) {
+                if (++tries > 64) std::this_thread::sleep_for(std::chrono::microseconds{50});
+            }
         }
     }
 
