@@ -25,10 +25,11 @@ function(breakwater_component name)
     set_property(GLOBAL APPEND PROPERTY BREAKWATER_KNOWN ${name})
     set_property(GLOBAL APPEND PROPERTY BREAKWATER_LISTED ${arg_HEADERS})
     set_property(GLOBAL PROPERTY BREAKWATER_HEADERS_${name} ${arg_HEADERS})
-    set_property(GLOBAL APPEND_STRING PROPERTY BREAKWATER_CONFIG
+    string(CONCAT config
         "list(APPEND breakwater_components ${name})\n"
         "set(breakwater_${name}_components ${arg_COMPONENTS})\n"
         "set(breakwater_${name}_packages \"${arg_PACKAGES}\")\n")
+    set_property(GLOBAL APPEND_STRING PROPERTY BREAKWATER_CONFIG "${config}")
 
     breakwater_is_wanted(${name} wanted)
     if(NOT wanted)

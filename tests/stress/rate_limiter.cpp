@@ -3,9 +3,14 @@
 
 #include <catch_shim.hpp>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <latch>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -16,8 +21,14 @@ namespace {
 
 template <class F>
 void on_threads(unsigned count, F work) {
+    std::latch start{std::ptrdiff_t{count}};
     std::vector<std::jthread> threads;
-    for (unsigned i = 0; i < count; ++i) threads.emplace_back([&work, i] { work(i); });
+    for (unsigned i = 0; i < count; ++i) {
+        threads.emplace_back([&work, &start, i] {
+            start.arrive_and_wait();
+            work(i);
+        });
+    }
 }
 
 using Store = bw::MemoryStore<bw::ManualClock>;
@@ -30,6 +41,67 @@ std::int64_t taken_now(const Limiter& limiter) {
         for (int n = 0; n < 200; ++n) taken += limiter.try_acquire().has_value();
     });
     return taken;
+}
+
+/// One permit taken at an instant that only lies between two readings of the clock.
+struct Taken {
+    std::int64_t earliest;
+    std::int64_t latest;
+};
+
+template <class Limiter>
+std::int64_t micros_now(const Limiter& limiter) {
+    return limiter.clock().now().time_since_epoch().count();
+}
+
+/// Four threads take what they get, while this one moves the clock `steps` times.
+template <class Limiter>
+std::vector<Taken> take_while_time_passes(const Limiter& limiter, const bw::ManualClock& clock, std::uint64_t seed,
+                                          int steps) {
+    std::array<std::vector<Taken>, 4> taken;
+    std::atomic<std::uint64_t> asked{0};
+    std::atomic<bool> over{false};
+    {
+        const std::jthread time{[&] {
+            std::mt19937_64 random{seed};
+            for (int step = 0; step < steps; ++step) {
+                const std::uint64_t until = asked + random() % 64;
+                while (asked < until) std::this_thread::yield();
+                const std::uint64_t most = random() % 64 == 0 ? 20'000 : 1'500;
+                clock.advance(bw::Duration{static_cast<std::int64_t>(random() % most)});
+            }
+            over = true;
+        }};
+        on_threads(4, [&](unsigned i) {
+            while (!over) {
+                const std::int64_t earliest = micros_now(limiter);
+                if (limiter.try_acquire()) taken[i].push_back({earliest, micros_now(limiter)});
+                if (++asked % 4 == 0) std::this_thread::yield();  // time must pass on one core too
+            }
+        });
+    }
+    std::vector<Taken> all;
+    for (const auto& own : taken) all.insert(all.end(), own.begin(), own.end());
+    return all;
+}
+
+/// Over how many intervals [from, to] more permits were certainly taken than `bound(from, to)`. All intervals matter
+/// that begin and end with a permit.
+template <class Bound>
+int intervals_above(std::vector<Taken> taken, Bound bound) {
+    std::ranges::sort(taken, {}, &Taken::latest);
+    std::vector<std::int64_t> begins;
+    for (const Taken& one : taken) begins.push_back(one.earliest);
+    std::ranges::sort(begins);
+    begins.erase(std::ranges::unique(begins).begin(), begins.end());
+    int above = 0;
+    for (const std::int64_t from : begins) {
+        std::int64_t count = 0;
+        for (const Taken& one : taken) {
+            if (one.earliest >= from && ++count > bound(from, one.latest)) ++above;
+        }
+    }
+    return above;
 }
 
 }  // namespace
@@ -70,4 +142,88 @@ TEST_CASE("permits taken and given back by many threads are all there again") {
     });
     REQUIRE_FALSE(too_many);
     REQUIRE(limiter.snapshot().available == 8);
+}
+
+TEST_CASE("over no interval does a token bucket grant more than its burst and what accrues") {
+    const auto seed = std::random_device{}();
+    CAPTURE(seed);
+    const bw::ManualClock clock;
+    const bw::RateLimiter<bw::TokenBucket, Store> limiter{bw::TokenBucket{.permits = 7, .period = 3ms, .burst = 10},
+                                                          Store{clock}};
+    const auto taken = take_while_time_passes(limiter, clock, seed, 2'000);
+    CHECK(taken.size() > 500);
+    CHECK(intervals_above(taken, [](std::int64_t from, std::int64_t to) { return 10 + (to - from) * 7 / 3'000; }) == 0);
+}
+
+TEST_CASE("over no interval does a fixed window grant more than its permits for each window it touches") {
+    const auto seed = std::random_device{}();
+    CAPTURE(seed);
+    const bw::ManualClock clock;
+    const bw::RateLimiter<bw::FixedWindow, Store> limiter{bw::FixedWindow{.permits = 10, .window = 5ms}, Store{clock}};
+    const auto taken = take_while_time_passes(limiter, clock, seed, 2'000);
+    CHECK(taken.size() > 500);
+    CHECK(intervals_above(
+              taken, [](std::int64_t from, std::int64_t to) { return 10 * (to / 5'000 - from / 5'000 + 1); }) == 0);
+}
+
+TEST_CASE("limiters keep their bounds by the steady clock") {
+    const bw::RateLimiter bucket{bw::TokenBucket{.permits = 5'000, .period = 1s, .burst = 50}};
+    const bw::RateLimiter fixed{bw::FixedWindow{.permits = 50, .window = 10ms}};
+    std::atomic<std::int64_t> from_bucket{0}, from_fixed{0};
+    const std::int64_t begin = micros_now(bucket);
+    on_threads(4, [&](unsigned) {
+        while (micros_now(bucket) - begin < 1'000'000) {
+            from_bucket += bucket.try_acquire().has_value();
+            from_fixed += fixed.try_acquire().has_value();
+        }
+    });
+    const std::int64_t end = micros_now(bucket);
+    CHECK(from_bucket > 50);
+    CHECK(from_bucket <= 50 + (end - begin) * 5'000 / 1'000'000);
+    CHECK(from_fixed > 50);
+    CHECK(from_fixed <= 50 * (end / 10'000 - begin / 10'000 + 1));
+}
+
+TEST_CASE("once pause_until has returned no thread is granted a permit inside the pause") {
+    const auto seed = std::random_device{}();
+    CAPTURE(seed);
+    const bw::ManualClock clock;
+    const bw::RateLimiter<bw::TokenBucket, Store> limiter{
+        bw::TokenBucket{.permits = 1'000, .period = 1ms, .burst = 1'000'000}, Store{clock}};
+    std::atomic<std::int64_t> paused_until{0};  // the end of a pause that has been asked for and confirmed
+    std::atomic<std::uint64_t> asked{0};
+    std::atomic<bool> over{false};
+    std::atomic<int> granted{0}, granted_in_pause{0}, refused_in_pause{0}, cut_short{0};
+    {
+        const std::jthread pauser{[&] {
+            std::mt19937_64 random{seed};
+            const auto pass = [&](std::uint64_t most) {
+                const std::uint64_t until = asked + random() % 16;
+                while (asked < until) std::this_thread::yield();
+                clock.advance(bw::Duration{static_cast<std::int64_t>(random() % most)});
+            };
+            for (int round = 0; round < 500; ++round) {
+                const bw::Instant until = clock.now() + bw::Duration{static_cast<std::int64_t>(1 + random() % 5'000)};
+                cut_short += limiter.pause_until(until) < until - clock.now();
+                paused_until = until.time_since_epoch().count();
+                for (int n = 0; n < 4; ++n) pass(2'000);
+            }
+            over = true;
+        }};
+        on_threads(4, [&](unsigned) {
+            while (!over) {
+                const std::int64_t until = paused_until;
+                const bool got = limiter.try_acquire().has_value();
+                const bool inside = micros_now(limiter) < until;  // so was the limiter's own reading
+                granted += got;
+                granted_in_pause += got && inside;
+                refused_in_pause += !got && inside;
+                if (++asked % 4 == 0) std::this_thread::yield();  // time must pass on one core too
+            }
+        });
+    }
+    CHECK(granted_in_pause == 0);
+    CHECK(cut_short == 0);
+    CHECK(granted > 100);
+    CHECK(refused_in_pause > 100);
 }

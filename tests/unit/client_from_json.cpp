@@ -149,18 +149,16 @@ TEST_CASE("trip rules have a short form and a word for off") {
 
 TEST_CASE("a duration is a number with its unit") {
     const std::pair<const char*, bw::Duration> durations[] = {
-        {"10us", 10us},   {"250ms", 250ms}, {"30s", 30s},       {"2min", 2min},      {"1h", 1h},
-        {"1.5s", 1500ms}, {"0.1s", 100ms},  {"2 min", 2min},    {"1d", 24h},         {"-5s", -5s},
-        {"0s", 0s},       {"1e3ms", 1s},    {"0.000001s", 1us}, {"1.0000011s", 0us}, {"1.5us", 0us}};
+        {"10us", 10us},  {"250ms", 250ms}, {"30s", 30s},    {"2min", 2min}, {"1h", 1h},
+        {"1d", 24h},     {"1.5s", 1500ms}, {"0.1s", 100ms}, {"1e3ms", 1s},  {"0.000001s", 1us},
+        {"2 min", 2min}, {"-5s", -5s},     {"0s", 0s}};
     for (const auto& [text, duration] : durations) {
         INFO(text);
-        if (duration != 0us || std::string_view{text} == "0s")
-            CHECK(bw::parse_duration(text) == duration);
-        else
-            CHECK_FALSE(bw::parse_duration(text));
+        CHECK(bw::parse_duration(text) == duration);
     }
-    for (const char* text : {"", "s", "5", "5 ", "five s", "5sec", "5S", "nans", "infs", "1e300h", "99999999d", "5s ",
-                             " 5s", "+5s", "0x5s", "5s5s", "--5s", "5ms\n"}) {
+    for (const char* text :
+         {"",          "s",   "5",   "5 ",  "five s", "5sec", "5S",   "nans",  "infs",  "1e300h",
+          "99999999d", "5s ", " 5s", "+5s", "0x5s",   "5s5s", "--5s", "5ms\n", "1.5us", "1.0000011s"}) {
         INFO(text);
         CHECK_FALSE(bw::parse_duration(text));
     }
