@@ -23,33 +23,33 @@ enum class Errc : std::uint8_t {
     invalid_request,    ///< The request is malformed or forbidden (target, header, method); it was not sent.
 
     // The request was never sent.
-    resolve_failed,     ///< The host name did not resolve.
-    connect_failed,     ///< No connection could be made.
-    connect_timeout,    ///< No connection within the connect timeout.
-    tls_failed,         ///< The TLS handshake failed, or this TLS set-up is not available.
-    tls_untrusted,      ///< The server's certificate is expired, for another name, or not signed by a trusted CA.
+    resolve_failed,   ///< The host name did not resolve.
+    connect_failed,   ///< No connection could be made.
+    connect_timeout,  ///< No connection within the connect timeout.
+    tls_failed,       ///< The TLS handshake failed, or this TLS set-up is not available.
+    tls_untrusted,    ///< The server's certificate is expired, for another name, or not signed by a trusted CA.
 
     // The request may have been sent.
-    attempt_timeout,    ///< No complete answer within the attempt timeout.
-    send_failed,        ///< The connection broke while sending.
-    receive_failed,     ///< The connection broke (reset) while waiting for or reading the answer.
-    empty_answer,       ///< The server closed the connection without an answer.
-    truncated,          ///< The answer ended before its announced length.
-    protocol_error,     ///< The answer is not valid HTTP.
-    bad_encoding,       ///< The answer's compression is broken or unknown.
-    too_large,          ///< The answer (after decompression) or its headers exceed the limit.
-    transport_failed,   ///< Any other failure of the transport.
+    attempt_timeout,   ///< No complete answer within the attempt timeout.
+    send_failed,       ///< The connection broke while sending.
+    receive_failed,    ///< The connection broke (reset) while waiting for or reading the answer.
+    empty_answer,      ///< The server closed the connection without an answer.
+    truncated,         ///< The answer ended before its announced length.
+    protocol_error,    ///< The answer is not valid HTTP.
+    bad_encoding,      ///< The answer's compression is broken or unknown.
+    too_large,         ///< The answer (after decompression) or its headers exceed the limit.
+    transport_failed,  ///< Any other failure of the transport.
 
     // An answer arrived.
-    http_status,        ///< The answer has an error status; the response is inside the error.
-    redirect_refused,   ///< A redirect that the rules do not allow; the response is inside the error.
-    too_many_redirects, ///< More redirects than allowed.
-    decode_failed,      ///< The body could not be decoded (JSON).
+    http_status,         ///< The answer has an error status; the response is inside the error.
+    redirect_refused,    ///< A redirect that the rules do not allow; the response is inside the error.
+    too_many_redirects,  ///< More redirects than allowed.
+    decode_failed,       ///< The body could not be decoded (JSON).
 
     // A callable of the user's.
-    exception,          ///< The callable threw; `Error::exception()` holds it.
-    bad_result,         ///< The callable returned a value that a rule calls a failure.
-    failure,            ///< A failure the callable reported without further detail.
+    exception,   ///< The callable threw; `Error::exception()` holds it.
+    bad_result,  ///< The callable returned a value that a rule calls a failure.
+    failure,     ///< A failure the callable reported without further detail.
 };
 
 /// The enumerator's name, for example "circuit_open".

@@ -111,24 +111,55 @@ public:
     std::string message() const;
 
     // For policies and transports. Each returns *this.
-    Error& set_code(Errc code) noexcept { code_ = code; return *this; }
-    Error& set_status(int status) noexcept { status_ = static_cast<std::int16_t>(status); return *this; }
-    Error& set_sent(Sent sent) noexcept { sent_ = sent; return *this; }
-    Error& set_attempts(unsigned attempts) noexcept { attempts_ = attempts; return *this; }
-    Error& set_circuit(CircuitState state) noexcept { circuit_ = static_cast<std::uint8_t>(state); return *this; }
+    Error& set_code(Errc code) noexcept {
+        code_ = code;
+        return *this;
+    }
+    Error& set_status(int status) noexcept {
+        status_ = static_cast<std::int16_t>(status);
+        return *this;
+    }
+    Error& set_sent(Sent sent) noexcept {
+        sent_ = sent;
+        return *this;
+    }
+    Error& set_attempts(unsigned attempts) noexcept {
+        attempts_ = attempts;
+        return *this;
+    }
+    Error& set_circuit(CircuitState state) noexcept {
+        circuit_ = static_cast<std::uint8_t>(state);
+        return *this;
+    }
     Error& set_retry_after(std::optional<Duration> wait) noexcept {
         retry_after_ = wait ? std::max<std::int64_t>(wait->count(), 0) : -1;
         return *this;
     }
-    Error& set_stopped_by(Errc code) noexcept { stopped_by_ = code; stopped_ = true; return *this; }
-    Error& set_exception(std::exception_ptr exception) { edit().exception = std::move(exception); return *this; }
+    Error& set_stopped_by(Errc code) noexcept {
+        stopped_by_ = code;
+        stopped_ = true;
+        return *this;
+    }
+    Error& set_exception(std::exception_ptr exception) {
+        edit().exception = std::move(exception);
+        return *this;
+    }
     Error& set_response(std::shared_ptr<const Response> response) {
         edit().response = std::move(response);
         return *this;
     }
-    Error& set_timeline(Timeline timeline) { edit().timeline = std::move(timeline); return *this; }
-    Error& set_detail(std::string message) { edit().message = std::move(message); return *this; }
-    Error& set_subject(std::string subject) { edit().subject = std::move(subject); return *this; }
+    Error& set_timeline(Timeline timeline) {
+        edit().timeline = std::move(timeline);
+        return *this;
+    }
+    Error& set_detail(std::string message) {
+        edit().message = std::move(message);
+        return *this;
+    }
+    Error& set_subject(std::string subject) {
+        edit().subject = std::move(subject);
+        return *this;
+    }
 
     friend std::ostream& operator<<(std::ostream& out, const Error& error) { return out << error.message(); }
 

@@ -14,21 +14,21 @@ namespace breakwater {
 
 enum class EventKind : std::uint8_t {
     attempt_started,
-    attempt_ended,      ///< `took`; `code` if it failed; `status` if an answer arrived.
-    retry_scheduled,    ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
-    permit_refused,     ///< `policy` refused with `code`; `delay` is its retry_after.
-    limiter_waited,     ///< The call waited `delay` for a permit.
-    limiter_paused,     ///< The service asked for a pause of `delay`.
-    circuit_opened,     ///< `delay` until the first probe.
+    attempt_ended,    ///< `took`; `code` if it failed; `status` if an answer arrived.
+    retry_scheduled,  ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
+    permit_refused,   ///< `policy` refused with `code`; `delay` is its retry_after.
+    limiter_waited,   ///< The call waited `delay` for a permit.
+    limiter_paused,   ///< The service asked for a pause of `delay`.
+    circuit_opened,   ///< `delay` until the first probe.
     circuit_half_opened,
     circuit_closed,
-    late_result,        ///< A result from an earlier generation; it changed nothing.
+    late_result,  ///< A result from an earlier generation; it changed nothing.
     cache_hit,
     cache_stored,
     cache_stale_served,
     fallback_used,
     redirected,
-    call_ended,         ///< `took`; `code` if it failed; `attempt` is the number of attempts.
+    call_ended,  ///< `took`; `code` if it failed; `attempt` is the number of attempts.
 };
 
 constexpr std::string_view to_string(EventKind kind) noexcept {
@@ -56,11 +56,11 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
 /// One fact about one call. The string views live as long as the observer's call; copy what is kept.
 struct Event {
     EventKind kind{};
-    std::string_view policy{};        ///< The policy's name, or empty.
-    std::string_view subject{};       ///< What is called, for example "GET /inventory"; never a query or secret.
-    unsigned attempt = 0;             ///< The number of the attempt, from 1; 0 before the first.
-    unsigned max_attempts = 0;        ///< How many attempts the call may make; 0 if nothing limits or retries it.
-    Instant at{};                     ///< When, by the call's clock.
+    std::string_view policy{};   ///< The policy's name, or empty.
+    std::string_view subject{};  ///< What is called, for example "GET /inventory"; never a query or secret.
+    unsigned attempt = 0;        ///< The number of the attempt, from 1; 0 before the first.
+    unsigned max_attempts = 0;   ///< How many attempts the call may make; 0 if nothing limits or retries it.
+    Instant at{};                ///< When, by the call's clock.
     std::optional<Errc> code{};
     std::optional<int> status{};
     std::optional<Duration> delay{};

@@ -40,9 +40,12 @@ template <class S, class T>
 void answer_by(const S& source, Result<T>& result) {
     const Error error = result.error();
     const auto make = [&]() -> decltype(auto) {
-        if constexpr (std::invocable<const S&, const Error&>) return source(error);
-        else if constexpr (std::invocable<const S&>) return source();
-        else return (source);
+        if constexpr (std::invocable<const S&, const Error&>)
+            return source(error);
+        else if constexpr (std::invocable<const S&>)
+            return source();
+        else
+            return (source);
     };
     try {
         if constexpr (std::is_void_v<decltype(make())>) {

@@ -58,8 +58,10 @@ constexpr auto clock_of(const std::tuple<P...>& policies) {
         while (!has[i]) ++i;
         return i;
     }();
-    if constexpr (first < sizeof...(P)) return std::get<first>(policies).clock();
-    else return SteadyClock{};
+    if constexpr (first < sizeof...(P))
+        return std::get<first>(policies).clock();
+    else
+        return SteadyClock{};
 }
 
 template <class... P>
@@ -85,9 +87,10 @@ class Pipeline {
                   "breakwater: everything in a Pipeline must be a Policy: copyable, with a default-constructible Lane, "
                   "before(lane, call) giving Before and after(lane, call, result) giving After. The archetype is in "
                   "breakwater/pipeline/policy.hpp.");
-    static_assert(detail::fallback_is_outside<P...>(),
-                  "breakwater: a Fallback must stand outside Retry, CircuitBreaker and RateLimiter. Inside, it would turn "
-                  "failures into successes before they can be retried or counted. Write it before them.");
+    static_assert(
+        detail::fallback_is_outside<P...>(),
+        "breakwater: a Fallback must stand outside Retry, CircuitBreaker and RateLimiter. Inside, it would turn "
+        "failures into successes before they can be retried or counted. Write it before them.");
 
 public:
     using ClockType = std::remove_cvref_t<decltype(detail::clock_of(std::declval<const std::tuple<P...>&>()))>;
@@ -125,7 +128,7 @@ public:
     template <class F>
     auto wrap(F function) const {
         return [guard = *this, function = std::move(function)]<class... Args>(Args&&... args)
-                   requires std::invocable<const F&, Args&...>
+            requires std::invocable<const F&, Args&...>
         { return guard.run([&]() -> decltype(auto) { return std::invoke(function, args...); }); };
     }
 

@@ -67,7 +67,8 @@ public:
 
     template <class T>
     [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        if (result) [[likely]] return is_good(result) || !call.resendable ? done : next(lane, call, result);
+        if (result) [[likely]]
+            return is_good(result) || !call.resendable ? done : next(lane, call, result);
         return failed(lane, call, result);
     }
 
@@ -131,10 +132,15 @@ private:
             return done;
         }
         ++lane.retries_;
-        call.emit({.kind = EventKind::retry_scheduled, .code = code, .status = status, .delay = delay,
+        call.emit({.kind = EventKind::retry_scheduled,
+                   .code = code,
+                   .status = status,
+                   .delay = delay,
                    .took = call.attempt_took});
-        if (!result) lane.last_ = result.error();
-        else lane.last_.reset();
+        if (!result)
+            lane.last_ = result.error();
+        else
+            lane.last_.reset();
         return again_after(delay);
     }
 

@@ -29,14 +29,16 @@ public:
     After after(Lane&, auto&, Result<T>& result) const noexcept {
         if (result || result.error().status() || !result.error().exception()) return done;
         Error& error = result.error();
-        (detail::with_exception<E>(error, [&](const E& exception) {
-             try {
-                 const int status = static_cast<int>(status_of(exception));
-                 if (status >= 100 && status <= 599) error.set_status(status);
-             } catch (...) {  // an exception without a status, then
-             }
-             return true;
-         }) || ...);
+        (detail::with_exception<E>(error,
+                                   [&](const E& exception) {
+                                       try {
+                                           const int status = static_cast<int>(status_of(exception));
+                                           if (status >= 100 && status <= 599) error.set_status(status);
+                                       } catch (...) {  // an exception without a status, then
+                                       }
+                                       return true;
+                                   }) ||
+         ...);
         return done;
     }
 };

@@ -13,12 +13,12 @@ using Duration = std::chrono::microseconds;
 
 /// One attempt of a call, as it is kept in `Response::timeline` and `Error::timeline()`.
 struct Attempt {
-    unsigned number = 1;               ///< 1 for the first attempt.
-    Duration began{};                  ///< Time from the start of the call to the start of this attempt.
-    Duration took{};                   ///< How long the attempt ran.
-    std::optional<Errc> error{};       ///< Why it failed; empty if it succeeded.
-    std::optional<int> status{};       ///< The HTTP status, if an answer arrived.
-    std::optional<Duration> wait{};    ///< How long the call waited afterwards; empty if it went no further.
+    unsigned number = 1;             ///< 1 for the first attempt.
+    Duration began{};                ///< Time from the start of the call to the start of this attempt.
+    Duration took{};                 ///< How long the attempt ran.
+    std::optional<Errc> error{};     ///< Why it failed; empty if it succeeded.
+    std::optional<int> status{};     ///< The HTTP status, if an answer arrived.
+    std::optional<Duration> wait{};  ///< How long the call waited afterwards; empty if it went no further.
 
     friend bool operator==(const Attempt&, const Attempt&) = default;
 };

@@ -59,14 +59,10 @@ BENCHMARK(clock_read);
 void guarded_no_op(benchmark::State& state) { run(state, stack(bw::ConsecutiveFailures{5})); }
 BENCHMARK(guarded_no_op);
 
-void stack_count_window(benchmark::State& state) {
-    run(state, stack(bw::FailureRate{.window = bw::CountWindow{100}}));
-}
+void stack_count_window(benchmark::State& state) { run(state, stack(bw::FailureRate{.window = bw::CountWindow{100}})); }
 BENCHMARK(stack_count_window);
 
-void stack_time_window(benchmark::State& state) {
-    run(state, stack(bw::FailureRate{.window = bw::TimeWindow{10s}}));
-}
+void stack_time_window(benchmark::State& state) { run(state, stack(bw::FailureRate{.window = bw::TimeWindow{10s}})); }
 BENCHMARK(stack_time_window);
 
 void breaker_closed(benchmark::State& state) {
@@ -94,9 +90,8 @@ void breaker_threads(benchmark::State& state) {
 BENCHMARK(breaker_threads)->Threads(1)->Threads(2)->UseRealTime();
 
 void breaker_and_limiter_threads(benchmark::State& state) {
-    run(state, shared(+[] {
-            return bw::Pipeline{bw::CircuitBreaker<bw::ConsecutiveFailures>{{}}, bw::RateLimiter{plenty}};
-        }));
+    run(state,
+        shared(+[] { return bw::Pipeline{bw::CircuitBreaker<bw::ConsecutiveFailures>{{}}, bw::RateLimiter{plenty}}; }));
 }
 BENCHMARK(breaker_and_limiter_threads)->Threads(1)->Threads(2)->UseRealTime();
 

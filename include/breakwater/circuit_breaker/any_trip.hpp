@@ -37,7 +37,7 @@ public:
 
     constexpr AnyTrip() = default;
     constexpr AnyTrip(ConsecutiveFailures rule) : rule_{rule} {}
-    constexpr AnyTrip(FailureRate rule) : rule_{std::move(rule)} {}
+    constexpr AnyTrip(FailureRate rule) : rule_{rule} {}
     constexpr AnyTrip(Never rule) : rule_{rule} {}
 
     constexpr const Rule& rule() const noexcept { return rule_; }
@@ -66,9 +66,12 @@ public:
 private:
     template <class R>
     static constexpr State make(const R& rule) {
-        if constexpr (std::same_as<R, ConsecutiveFailures>) return State{std::in_place_index<0>, rule.make_state()};
-        else if constexpr (std::same_as<R, FailureRate>) return State{std::in_place_index<1>, rule.make_state()};
-        else return State{std::in_place_index<2>};
+        if constexpr (std::same_as<R, ConsecutiveFailures>)
+            return State{std::in_place_index<0>, rule.make_state()};
+        else if constexpr (std::same_as<R, FailureRate>)
+            return State{std::in_place_index<1>, rule.make_state()};
+        else
+            return State{std::in_place_index<2>};
     }
     // The state was made by a rule of the same kind; were it not, nothing would be counted.
     template <class S, class F>

@@ -46,7 +46,7 @@ struct CircuitMachine {
         bool admitted = false;
         CircuitState state = CircuitState::closed;  ///< After the decision.
         CircuitTicket ticket{};
-        Duration retry_after{};                     ///< If refused: when a permit can be had at the latest.
+        Duration retry_after{};  ///< If refused: when a permit can be had at the latest.
         std::optional<CircuitTransition> transition{};
     };
     struct Recorded {
@@ -142,8 +142,8 @@ struct CircuitMachine {
     }
 
     template <class Now>
-    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&, Now& now,
-                                 Admission& decision) noexcept {
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&,
+                                                        Now& now, Admission& decision) noexcept {
         const auto phase = static_cast<CircuitState>(summary & 3U);
         if (phase == CircuitState::closed) {
             decision.admitted = true;
@@ -159,7 +159,8 @@ struct CircuitMachine {
     }
 
     template <class Now>
-    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options&, const Record& record, Now&, Recorded&) noexcept {
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options&, const Record& record,
+                                                        Now&, Recorded&) noexcept {
         constexpr std::uint64_t closed_and_settled = 4;
         return summary == (record.ticket.generation << 3 | closed_and_settled) && record.tally.failures == 0;
     }

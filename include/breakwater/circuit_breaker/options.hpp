@@ -47,7 +47,8 @@ struct CircuitBreakerOptions {
     /// default 30 s. Must be at least the attempt timeout.
     Duration probe_lease = std::chrono::seconds{30};
 
-    /// An attempt cut off by the caller's deadline is a failure if it ran at least this long, else neutral. Default 1 s.
+    /// An attempt cut off by the caller's deadline is a failure if it ran at least this long, else neutral. Default 1
+    /// s.
     Duration deadline_counts_after = std::chrono::seconds{1};
 
     /// Decides what an error says about the service; default `default_outcome`.

@@ -24,12 +24,12 @@ struct ProbeLease {
 template <TripRule Trip>
 struct CircuitBreakerState {
     CircuitState phase = CircuitState::closed;
-    std::uint64_t generation = 1;     ///< Grows with every transition; results of an earlier one are late.
-    Instant changed{};                ///< When the phase was entered.
-    Instant open_until{};             ///< While open: when the first probe is let through.
-    std::uint32_t successes = 0;      ///< While half-open: probes that succeeded.
-    std::uint64_t probes = 0;         ///< Probes ever lent.
-    std::uint64_t late_results = 0;   ///< Results that came from an earlier generation or an expired lease.
+    std::uint64_t generation = 1;    ///< Grows with every transition; results of an earlier one are late.
+    Instant changed{};               ///< When the phase was entered.
+    Instant open_until{};            ///< While open: when the first probe is let through.
+    std::uint32_t successes = 0;     ///< While half-open: probes that succeeded.
+    std::uint64_t probes = 0;        ///< Probes ever lent.
+    std::uint64_t late_results = 0;  ///< Results that came from an earlier generation or an expired lease.
     std::array<ProbeLease, max_half_open_probes> leases{};
     typename Trip::State counted;
 };
@@ -52,8 +52,8 @@ struct CircuitSnapshot {
     std::uint32_t probes_in_flight = 0;
     std::uint32_t probe_successes = 0;
     std::uint64_t late_results = 0;
-    Duration in_state{};                        ///< Since the last transition; zero if there was none.
-    std::optional<Duration> retry_after{};      ///< While open: until the first probe is let through.
+    Duration in_state{};                    ///< Since the last transition; zero if there was none.
+    std::optional<Duration> retry_after{};  ///< While open: until the first probe is let through.
 };
 
 }  // namespace breakwater

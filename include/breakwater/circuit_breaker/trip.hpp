@@ -18,7 +18,7 @@ namespace breakwater {
 
 /// What a trip rule has counted, for snapshots.
 struct TripCounts {
-    std::uint64_t calls = 0;     ///< In the window; for `ConsecutiveFailures` the streak.
+    std::uint64_t calls = 0;  ///< In the window; for `ConsecutiveFailures` the streak.
     std::uint64_t failures = 0;
     friend bool operator==(const TripCounts&, const TripCounts&) = default;
 };
@@ -89,9 +89,9 @@ inline Result<void> validate(const ConsecutiveFailures& rule, std::string_view p
 /// Opens when at least `ratio` of the calls in the window failed, once it holds `minimum_calls`. A ratio equal to the
 /// threshold trips.
 struct FailureRate {
-    double ratio = 0.5;                                         ///< In (0, 1].
+    double ratio = 0.5;  ///< In (0, 1].
     std::variant<CountWindow, TimeWindow> window = CountWindow{};
-    std::uint32_t minimum_calls = 10;                           ///< At least 1, and at most the size of a count window.
+    std::uint32_t minimum_calls = 10;  ///< At least 1, and at most the size of a count window.
 
     using State = std::variant<CountRing, TimeRing>;
     constexpr State make_state() const {
@@ -116,13 +116,17 @@ struct FailureRate {
         return ring != nullptr && ring->is_settled();
     }
     constexpr void clear(State& state) const noexcept {
-        if (auto* ring = std::get_if<CountRing>(&state)) ring->clear();
-        else if (auto* slices = std::get_if<TimeRing>(&state)) slices->clear();
+        if (auto* ring = std::get_if<CountRing>(&state))
+            ring->clear();
+        else if (auto* slices = std::get_if<TimeRing>(&state))
+            slices->clear();
     }
     constexpr TripCounts counts(const State& state, Instant now) const noexcept {
         WindowCounts counts;
-        if (const auto* ring = std::get_if<CountRing>(&state)) counts = ring->counts();
-        else if (const auto* slices = std::get_if<TimeRing>(&state)) counts = slices->counts(now);
+        if (const auto* ring = std::get_if<CountRing>(&state))
+            counts = ring->counts();
+        else if (const auto* slices = std::get_if<TimeRing>(&state))
+            counts = slices->counts(now);
         return {counts.calls, counts.failures};
     }
     std::string layout() const {

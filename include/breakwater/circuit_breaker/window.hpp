@@ -55,8 +55,10 @@ private:
         for (std::uint32_t n = std::min(times, size_); n > 0; --n) {
             std::uint64_t& word = bits_[next_ / 64U];
             const std::uint64_t bit = std::uint64_t{1} << (next_ % 64U);
-            if (filled_ < size_) ++filled_;
-            else if ((word & bit) != 0) --failures_;
+            if (filled_ < size_)
+                ++filled_;
+            else if ((word & bit) != 0)
+                --failures_;
             if (failed) {
                 word |= bit;
                 ++failures_;

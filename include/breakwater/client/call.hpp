@@ -38,7 +38,7 @@ public:
             Attempt& last = timeline.back();
             last.wait = made.began - (last.began + last.took);
         }
-        timeline.push_back(std::move(made));
+        timeline.push_back(made);
     }
 };
 

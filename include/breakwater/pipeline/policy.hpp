@@ -56,10 +56,10 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 /// ```
 template <class P>
 concept Policy = std::copy_constructible<P> && std::default_initializable<typename P::Lane> &&
-    requires(const P& policy, typename P::Lane& lane, Call<SteadyClock>& call, Result<int>& result) {
-        { policy.before(lane, call) } -> std::same_as<Before>;
-        { policy.after(lane, call, result) } -> std::same_as<After>;
-    };
+                 requires(const P& policy, typename P::Lane& lane, Call<SteadyClock>& call, Result<int>& result) {
+                     { policy.before(lane, call) } -> std::same_as<Before>;
+                     { policy.after(lane, call, result) } -> std::same_as<After>;
+                 };
 
 /// Where a policy stands in the way of a call, for the order checks. A policy that says nothing may stand anywhere.
 enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, admission };
@@ -67,13 +67,19 @@ enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, admission
 template <class P>
 inline constexpr Place place_of = Place::anywhere;
 template <class P>
-    requires requires { { P::place } -> std::convertible_to<Place>; }
+    requires requires {
+        { P::place } -> std::convertible_to<Place>;
+    }
 inline constexpr Place place_of<P> = P::place;
 
 template <class P>
 std::string_view name_of(const P& policy) noexcept {
-    if constexpr (requires { { policy.name() } -> std::convertible_to<std::string_view>; }) return policy.name();
-    else return {};
+    if constexpr (requires {
+                      { policy.name() } -> std::convertible_to<std::string_view>;
+                  })
+        return policy.name();
+    else
+        return {};
 }
 
 }  // namespace breakwater

@@ -46,7 +46,8 @@ public:
     const C& clock() const noexcept { return world_->clock; }
 
     template <Machine M>
-    std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name, const typename M::Options& options) const {
+    std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name,
+                                  const typename M::Options& options) const {
         if (name.empty()) return std::make_shared<Cell<M>>(options);
         const std::string layout = M::layout(options);
         std::string key;
@@ -65,7 +66,8 @@ public:
         return made;
     }
 
-    /// Applies one command atomically. Reads `now` only if the decision needs it. Never blocks for long: see `cell.hpp`.
+    /// Applies one command atomically. Reads `now` only if the decision needs it. Never blocks for long: see
+    /// `cell.hpp`.
     template <class Cell, class Command, class Now>
     [[gnu::always_inline]] auto apply(const Step<Cell, Command>& step, Now& now) const noexcept {
         return step.cell.apply(step.options, step.command, now);
@@ -104,9 +106,7 @@ public:
         world_->blobs.put(key, std::move(value), ttl < Instant::max() - now ? now + ttl : Instant::max());
     }
     /// The value, or null if there is none or its time has passed.
-    std::shared_ptr<const std::string> get(std::string_view key) const {
-        return world_->blobs.get(key, clock().now());
-    }
+    std::shared_ptr<const std::string> get(std::string_view key) const { return world_->blobs.get(key, clock().now()); }
     void erase(std::string_view key) const { world_->blobs.erase(key); }
 
     /// How many named cells and blob bytes are kept, for tests and snapshots.
@@ -139,8 +139,10 @@ private:
 
     template <class M, class Decision>
     static bool taken(const std::optional<Decision>& decision) noexcept {
-        if constexpr (requires { M::is_refusal(*decision); }) return decision && !M::is_refusal(*decision);
-        else return decision.has_value();
+        if constexpr (requires { M::is_refusal(*decision); })
+            return decision && !M::is_refusal(*decision);
+        else
+            return decision.has_value();
     }
     template <class S, class Decision, class Now>
     bool take(const S& step, std::optional<Decision>& decision, Now& now) const noexcept {
@@ -159,8 +161,10 @@ private:
     void sweep() const {
         const Instant now = world_->clock.now();
         for (auto& [key, entry] : world_->cells) {
-            if (entry.cell.use_count() > 1) entry.idle_since.reset();
-            else if (!entry.idle_since) entry.idle_since = now;
+            if (entry.cell.use_count() > 1)
+                entry.idle_since.reset();
+            else if (!entry.idle_since)
+                entry.idle_since = now;
         }
         std::erase_if(world_->cells, [&](const auto& item) {
             return item.second.idle_since && now - *item.second.idle_since >= world_->options.idle_ttl;

@@ -25,8 +25,7 @@ public:
         remove(key);
         if (size > capacity_) return;
         while (bytes_ + size > capacity_) remove(entries_.back().key);
-        entries_.push_front(
-            {std::string{key}, std::make_shared<const std::string>(std::move(value)), expires, size});
+        entries_.push_front({std::string{key}, std::make_shared<const std::string>(std::move(value)), expires, size});
         index_.emplace(entries_.front().key, entries_.begin());
         bytes_ += size;
     }
