@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <new>
 
+#ifndef BREAKWATER_TEST_COUNTS_NOTHING
+
 // All that do not align specially, array forms and all: a sanitizer replaces those left out, and then the memory of one
 // would be freed by the other. Never inline, or GCC sees malloc and delete in one place and calls them mismatched.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
@@ -26,3 +28,5 @@
 [[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+
+#endif
