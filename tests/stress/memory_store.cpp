@@ -41,7 +41,7 @@ struct WideMachine {
     struct State {
         std::uint64_t count = 0;
         std::array<std::uint64_t, 7> same{};
-        friend bool operator==(const State&, const State&) = default;
+        [[maybe_unused]] friend bool operator==(const State&, const State&) = default;
         bool is_torn() const {
             return std::ranges::any_of(same, [this](std::uint64_t other) { return other != count; });
         }
