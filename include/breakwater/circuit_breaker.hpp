@@ -9,6 +9,7 @@
 #include <breakwater/result.hpp>
 #include <breakwater/store/memory.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -130,6 +131,7 @@ public:
         const Shared* shared_ = nullptr;  // the pipeline that runs the call holds the breaker
         CircuitTicket ticket_;
         CircuitState refused_in_ = CircuitState::closed;
+        Instant outer_deadline_;  // of a probe: the attempt's deadline before it, `max()` if no outer circuit probes
     };
 
     [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
@@ -210,8 +212,9 @@ private:
         lane.shared_ = shared_.get();
         lane.ticket_ = admission.ticket;
         if (admission.ticket.is_probe()) [[unlikely]] {
+            lane.outer_deadline_ = call.attempt_deadline;
             call.probing = true;
-            call.attempt_deadline = call.now() + shared_->rules.probe_lease;
+            call.attempt_deadline = std::min(call.attempt_deadline, call.now() + shared_->rules.probe_lease);
         }
         return proceed;
     }
@@ -230,13 +233,14 @@ private:
 
     static void end_probe(const Lane& lane, auto& call) noexcept {
         if (!lane.ticket_.is_probe()) return;
-        call.probing = false;
-        call.attempt_deadline = Instant::max();
+        call.attempt_deadline = lane.outer_deadline_;
+        call.probing = lane.outer_deadline_ != Instant::max();
     }
     static void leave(Lane& lane, auto& call) noexcept {
         if (lane.shared_ != nullptr) release(*lane.shared_, lane.ticket_);
         lane.shared_ = nullptr;
         end_probe(lane, call);
+        lane.ticket_ = {};
     }
 
     [[gnu::noinline]] Error refusal_of(CircuitState state, Duration retry_after) const noexcept {

@@ -2,6 +2,7 @@
 #include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <stress/on_threads.hpp>
 
 #include <algorithm>
 #include <array>
@@ -9,7 +10,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <latch>
 #include <limits>
 #include <memory>
 #include <random>
@@ -24,17 +24,7 @@ namespace {
 
 using Store = bw::MemoryStore<bw::ManualClock>;
 
-template <class F>
-void on_threads(unsigned count, F work) {
-    std::latch start{std::ptrdiff_t{count}};
-    std::vector<std::jthread> threads;
-    for (unsigned i = 0; i < count; ++i) {
-        threads.emplace_back([&work, &start, i] {
-            start.arrive_and_wait();
-            work(i);
-        });
-    }
-}
+using test::on_threads;
 
 /// Counts in a state too large for one word; a torn one shows.
 struct WideMachine {

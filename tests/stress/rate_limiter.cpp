@@ -2,6 +2,7 @@
 #include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <stress/on_threads.hpp>
 
 #include <algorithm>
 #include <array>
@@ -9,7 +10,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <latch>
 #include <random>
 #include <thread>
 #include <vector>
@@ -19,17 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-template <class F>
-void on_threads(unsigned count, F work) {
-    std::latch start{std::ptrdiff_t{count}};
-    std::vector<std::jthread> threads;
-    for (unsigned i = 0; i < count; ++i) {
-        threads.emplace_back([&work, &start, i] {
-            start.arrive_and_wait();
-            work(i);
-        });
-    }
-}
+using test::on_threads;
 
 using Store = bw::MemoryStore<bw::ManualClock>;
 

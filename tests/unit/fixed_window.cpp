@@ -1,6 +1,7 @@
 #include <breakwater/rate_limiter/any_algorithm.hpp>
 #include <breakwater/rate_limiter/fixed_window.hpp>
 #include <catch_shim.hpp>
+#include <unit/limiter_story.hpp>
 
 #include <cstdint>
 #include <string>
@@ -12,23 +13,11 @@ using bw::LimiterState;
 
 namespace {
 
-constexpr bw::Grant granted{.granted = true};
-constexpr bw::Grant never{.never = true};
-constexpr bw::Grant refused(bw::Duration retry_after) { return {.retry_after = retry_after}; }
-constexpr bw::Instant at(bw::Duration since_epoch) { return bw::Instant{since_epoch}; }
-
-struct Story {
-    FixedWindow::Prepared limit;
-    LimiterState state{};
-
-    constexpr explicit Story(const FixedWindow& window, bw::Duration max_pause = 5min)
-        : limit{window.prepare(max_pause)} {}
-    constexpr bw::Grant take(std::int64_t n, bw::Instant now) { return FixedWindow::take(state, limit, n, now); }
-    constexpr bw::Grant peek(std::int64_t n, bw::Instant now) const { return FixedWindow::peek(state, limit, n, now); }
-    constexpr std::int64_t available(bw::Instant now) const { return FixedWindow::available(state, limit, now); }
-    constexpr void pause(bw::Instant from, bw::Instant until) { FixedWindow::pause(state, limit, from, until); }
-    constexpr void give_back(std::int64_t n, bw::Instant now) { FixedWindow::give_back(state, limit, n, now); }
-};
+using test::at;
+using test::granted;
+using test::never;
+using test::refused;
+using Story = test::Story<FixedWindow>;
 
 std::string refusal(const FixedWindow& window) {
     const auto result = validate(window, "rate_limit.algorithm");

@@ -249,3 +249,31 @@ TEST_CASE("events tell the way of a call, and an observer that throws breaks not
     using enum bw::EventKind;
     CHECK(seen == std::vector{attempt_started, attempt_ended, retry_scheduled, attempt_started, attempt_ended});
 }
+
+namespace {
+
+/// Notes whether a circuit further out calls the attempt a probe.
+struct Look {
+    struct Lane {};
+    std::vector<bool>* seen;
+    bw::Before before(Lane&, auto& call) const { return seen->push_back(call.probing), bw::proceed; }
+    bw::After after(Lane&, auto& call, auto&) const { return seen->push_back(call.probing), bw::done; }
+};
+
+}  // namespace
+
+TEST_CASE("an inner circuit's verdict leaves the outer circuit's probe a probe") {
+    bw::ManualClock clock;
+    const bw::MemoryStore store{clock};
+    const bw::CircuitBreakerOptions<> options{.trip = bw::ConsecutiveFailures{1}, .recovery_timeout = 5s};
+    const bw::CircuitBreaker outer{options, store};
+    const bw::CircuitBreaker inner{options, store};
+    (void)bw::Pipeline{outer, inner}.run(failing);
+    clock.advance(5s);
+    std::vector<bool> probing;
+    const Look look{&probing};
+    CHECK(bw::Pipeline{outer, look, inner, look}.run([] { return 1; }));
+    CHECK(probing == std::vector{true, true, true, true});
+    CHECK(bw::Pipeline{look, outer}.run([] { return 1; }));
+    CHECK(probing.back() == false);
+}

@@ -391,3 +391,14 @@ TEST_CASE("threads taking permits together never get more than the burst") {
     }
     CHECK(granted == 50);
 }
+
+TEST_CASE("a thread whose reading of the clock is a little old does not shorten the longest pause") {
+    const bw::PauseMachine::Options options{.max_pause = 1min};
+    const bw::Instant now{1h};
+    bw::PauseMachine::State state;
+    bw::PauseMachine::apply(state, options, bw::PauseMachine::Extend{now + 1min}, now);
+    CHECK(bw::PauseMachine::apply(state, options, bw::PauseMachine::Check{}, now - 5us) == 1min + 5us);
+    CHECK(bw::PauseMachine::apply(state, options, bw::PauseMachine::Check{}, now) == 1min);
+    // A clock set back is another matter: the pause is no longer than the option says.
+    CHECK(bw::PauseMachine::apply(state, options, bw::PauseMachine::Check{}, now - 10min) == 1min);
+}

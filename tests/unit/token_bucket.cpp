@@ -1,6 +1,7 @@
 #include <breakwater/rate_limiter/options.hpp>
 #include <breakwater/rate_limiter/token_bucket.hpp>
 #include <catch_shim.hpp>
+#include <unit/limiter_story.hpp>
 
 #include <cstdint>
 #include <string>
@@ -12,29 +13,11 @@ using bw::TokenBucket;
 
 namespace {
 
-constexpr bw::Grant granted{.granted = true};
-constexpr bw::Grant never{.never = true};
-constexpr bw::Grant refused(bw::Duration retry_after) { return {.retry_after = retry_after}; }
-constexpr bw::Instant at(bw::Duration since_epoch) { return bw::Instant{since_epoch}; }
-
-/// A bucket with its state, so that a test reads as a story.
-struct Story {
-    TokenBucket::Prepared rate;
-    LimiterState state{};
-
-    constexpr explicit Story(const TokenBucket& bucket, bw::Duration max_pause = 5min)
-        : rate{bucket.prepare(max_pause)} {}
-    constexpr bw::Grant take(std::int64_t n, bw::Instant now) { return TokenBucket::take(state, rate, n, now); }
-    constexpr bw::Grant peek(std::int64_t n, bw::Instant now) const { return TokenBucket::peek(state, rate, n, now); }
-    constexpr std::int64_t available(bw::Instant now) const { return TokenBucket::available(state, rate, now); }
-    constexpr void pause(bw::Instant from, bw::Instant until) { TokenBucket::pause(state, rate, from, until); }
-    constexpr void give_back(std::int64_t n, bw::Instant now) { TokenBucket::give_back(state, rate, n, now); }
-    constexpr int take_all(bw::Instant now) {
-        int taken = 0;
-        while (take(1, now).granted) ++taken;
-        return taken;
-    }
-};
+using test::at;
+using test::granted;
+using test::never;
+using test::refused;
+using Story = test::Story<TokenBucket>;
 
 std::string refusal(const TokenBucket& bucket) {
     const auto result = validate(bucket, "rate_limit.algorithm");

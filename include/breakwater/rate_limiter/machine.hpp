@@ -93,7 +93,9 @@ struct PauseMachine {
     static constexpr Duration apply(State& state, const Options& options, const Check&, Instant now) noexcept {
         if (state.until <= micros(now)) [[likely]]
             return Duration{0};
-        state.until = std::min(state.until, micros(now + options.max_pause));  // the clock has stepped back
+        // Further ahead than another thread's reading of the clock can explain: the clock has stepped back.
+        if (state.until > micros(now + options.max_pause + clock_tolerance))
+            state.until = micros(now + options.max_pause);
         return Duration{state.until - micros(now)};
     }
     static constexpr Extended apply(State& state, const Options& options, const Extend& extend, Instant now) noexcept {
