@@ -120,26 +120,48 @@ public:
     /// The permit of one attempt. Gives a probe's slot back when it goes without a verdict.
     class Lane {
     public:
-        Lane() = default;
+        Lane() noexcept {}
         Lane(Lane&&) = delete;
         ~Lane() {
-            if (shared_ != nullptr && ticket_.is_probe()) release(*shared_, ticket_);
+            if (probes_ != nullptr) release(*probes_, ticket_);
         }
 
     private:
         friend CircuitBreaker;
-        const Shared* shared_ = nullptr;  // the pipeline that runs the call holds the breaker
         CircuitTicket ticket_;
-        CircuitState refused_in_ = CircuitState::closed;
-        Instant outer_deadline_;  // of a probe: the attempt's deadline before it, `max()` if no outer circuit probes
+        const Shared* probes_ = nullptr;  // of a probe: its circuit, which the pipeline that runs the call keeps alive
+        union {
+            Instant outer_deadline_;   // of a probe: the attempt's deadline before it, `max()` if none probes outside
+            CircuitState refused_in_;  // of a refusal
+        };
     };
 
-    [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
-        const Step step{*shared_->cell, shared_->rules, typename Machine::Admit{}};
+    /// Through a closed circuit.
+    [[gnu::always_inline]] bool glance(Lane& lane, auto&) const noexcept {
         typename Machine::Admission admission{};
-        if (!glance(call, step, admission)) [[unlikely]]
-            return admit(lane, call);
-        return settle(lane, call, admission);
+        const Step step{*shared_->cell, shared_->rules, typename Machine::Admit{}};
+        if (!decided_at_a_glance(shared_->store, step, admission)) return false;
+        lane.ticket_.generation = admission.ticket.generation;  // no probe: nothing else is set
+        return true;
+    }
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        const auto admission = with_now(call, clock(), [&](auto& now) {
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+        });
+        if (admission.transition) report(call, *admission.transition, Duration{0});
+        if (!admission.admitted) {
+            lane.refused_in_ = admission.state;
+            return reject(Errc::circuit_open, admission.retry_after);
+        }
+        lane.ticket_ = admission.ticket;
+        if (admission.ticket.is_probe()) {
+            lane.probes_ = shared_.get();
+            lane.outer_deadline_ = call.attempt_deadline;
+            call.probing = true;
+            call.attempt_deadline = std::min(call.attempt_deadline, call.now() + shared_->rules.probe_lease);
+        }
+        return proceed;
     }
 
     /// After an inner wait: gives the permit back and asks anew.
@@ -156,9 +178,8 @@ public:
             return done;
         }
         typename Machine::Recorded recorded{};
-        if (!glance(call, recording(lane.ticket_, outcome), recorded)) [[unlikely]]
+        if (!decided_at_a_glance(shared_->store, recording(lane.ticket_, outcome), recorded)) [[unlikely]]
             record(lane, call, outcome);
-        lane.shared_ = nullptr;
         return done;
     }
 
@@ -182,43 +203,6 @@ private:
         shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
     }
 
-    // What can be decided at a glance is inlined into the call; the rest is one call away.
-
-    template <class AnyCall, class Command>
-    [[gnu::always_inline]] bool glance(AnyCall& call, const Step<Cell, Command>& step,
-                                       typename Step<Cell, Command>::Decision& decision) const noexcept {
-        return with_now(call, clock(), [&] [[gnu::always_inline]] (auto& now) {
-            if constexpr (requires { shared_->store.glance(step, now, decision); })
-                return shared_->store.glance(step, now, decision);
-            else
-                return false;
-        });
-    }
-
-    [[gnu::noinline]] Before admit(Lane& lane, auto& call) const noexcept {
-        const auto admission = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
-        });
-        if (admission.transition) report(call, *admission.transition, Duration{0});
-        return settle(lane, call, admission);
-    }
-
-    [[gnu::always_inline]] Before settle(Lane& lane, auto& call,
-                                         const typename Machine::Admission& admission) const noexcept {
-        if (!admission.admitted) [[unlikely]] {
-            lane.refused_in_ = admission.state;
-            return reject(Errc::circuit_open, admission.retry_after);
-        }
-        lane.shared_ = shared_.get();
-        lane.ticket_ = admission.ticket;
-        if (admission.ticket.is_probe()) [[unlikely]] {
-            lane.outer_deadline_ = call.attempt_deadline;
-            call.probing = true;
-            call.attempt_deadline = std::min(call.attempt_deadline, call.now() + shared_->rules.probe_lease);
-        }
-        return proceed;
-    }
-
     auto recording(const CircuitTicket& ticket, Outcome outcome) const noexcept {
         return Step{*shared_->cell, shared_->rules, typename Machine::Record{ticket, tally_of(outcome)}};
     }
@@ -226,19 +210,19 @@ private:
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome) const noexcept {
         const auto recorded = with_now(
             call, clock(), [&](auto& now) { return shared_->store.apply(recording(lane.ticket_, outcome), now); });
-        end_probe(lane, call);
-        if (recorded.late) call.emit({.kind = EventKind::late_result, .policy = name()});
-        if (recorded.transition) report(call, *recorded.transition, recorded.open_for);
+        if (lane.probes_ != nullptr) [[unlikely]]
+            end_probe(lane, call);
+        if (recorded.late || recorded.transition) [[unlikely]]
+            report(call, recorded);
     }
 
-    static void end_probe(const Lane& lane, auto& call) noexcept {
-        if (!lane.ticket_.is_probe()) return;
+    [[gnu::noinline]] static void end_probe(Lane& lane, auto& call) noexcept {
+        if (std::exchange(lane.probes_, nullptr) == nullptr) return;
         call.attempt_deadline = lane.outer_deadline_;
         call.probing = lane.outer_deadline_ != Instant::max();
     }
     static void leave(Lane& lane, auto& call) noexcept {
-        if (lane.shared_ != nullptr) release(*lane.shared_, lane.ticket_);
-        lane.shared_ = nullptr;
+        if (lane.probes_ != nullptr) release(*lane.probes_, lane.ticket_);
         end_probe(lane, call);
         lane.ticket_ = {};
     }
@@ -259,6 +243,10 @@ private:
         return ran ? outcome : Outcome::neutral;
     }
 
+    [[gnu::noinline]] void report(auto& call, const typename Machine::Recorded& recorded) const noexcept {
+        if (recorded.late) call.emit({.kind = EventKind::late_result, .policy = name()});
+        if (recorded.transition) report(call, *recorded.transition, recorded.open_for);
+    }
     [[gnu::noinline]] void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {
         switch (transition.to) {
             case CircuitState::open:

@@ -25,6 +25,15 @@ constexpr Duration to_duration(std::chrono::duration<Rep, Period> span) {
     return std::chrono::ceil<Duration>(span);
 }
 
+/// How far a clock may step back, or two threads' readings of it lie apart, before a policy starts again from its own
+/// reading. Up to here no credit is ever given twice and no wait is cut short.
+inline constexpr Duration clock_tolerance = std::chrono::minutes{1};
+
+/// `end`, which was set at most `span` ahead: if the clock has been set back since, `span` from `now`.
+constexpr Instant not_beyond(Duration span, Instant end, Instant now) noexcept {
+    return end > now + span + clock_tolerance ? now + span : end;
+}
+
 /// How a wait ended.
 enum class Wait : std::uint8_t { elapsed, stopped };
 
@@ -43,9 +52,9 @@ concept Clock = std::copyable<C> && std::equality_comparable<C> &&
 class SteadyClock {
 public:
     Instant now() const noexcept {
-        // Unsigned, because a quotient of what is never negative takes fewer steps than `floor`.
-        const auto nanoseconds = std::chrono::nanoseconds{std::chrono::steady_clock::now().time_since_epoch()}.count();
-        return Instant{Duration{static_cast<std::int64_t>(static_cast<std::uint64_t>(nanoseconds) / 1'000)}};
+        timespec t;  // as libstdc++'s and libc++'s steady clock read it, without the turn by nanoseconds
+        ::clock_gettime(CLOCK_MONOTONIC, &t);
+        return Instant{Duration{t.tv_sec * 1'000'000 + static_cast<std::uint32_t>(t.tv_nsec) / 1'000}};
     }
 
     Wait wait_until(Instant t, const std::stop_token& stop) const {

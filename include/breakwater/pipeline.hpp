@@ -21,7 +21,7 @@ public:
     struct Lane {};
     explicit Observe(Observer observer) : observer_{std::move(observer)} {}
     Before before(Lane&, auto& call) const noexcept {
-        call.observer = &observer_;
+        call.set_observer(observer_);
         return proceed;
     }
     After after(Lane&, auto&, auto&) const noexcept { return done; }
@@ -111,7 +111,7 @@ public:
         -> Result<GuardedValue<F, CallType>> {
         CallType call{clock_};
         call.stop = &options.stop;
-        call.resendable = options.resendable;
+        call.only_once = !options.resendable;
         call.subject = options.subject;
         call.has_own_fallback = static_cast<bool>(options.fallback);
         if (options.deadline) call.set_deadline(*options.deadline);

@@ -130,21 +130,33 @@ public:
 
     class Lane {
         friend RateLimiter;
+        static constexpr std::uint64_t none = 0;
         Duration waited_{};
-        unsigned attempt_ = 0;
-        bool took_ = false;
-        bool never_ = false;
+        std::uint64_t permit_ = none;  // 1 + the number of attempts made when it was taken
     };
 
-    [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
-        const Grant grant = with_now(call, clock(), [&] [[gnu::always_inline]] (auto& now) { return take(1, now); });
-        if (grant.granted) [[likely]] {
-            lane.took_ = true;
-            lane.attempt_ = call.attempt;
+    /// If there is a permit now.
+    [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
+        if constexpr (StoreType::is_deferred) return false;
+        Duration paused{};
+        const Step check{*shared_->pause, shared_->pause_rules, PauseMachine::Check{}};
+        if (!decided_at_a_glance(shared_->store, check, paused)) return false;
+        const Grant grant = with_now(call, clock(), [&] [[gnu::always_inline]] (auto& now) {
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Take{}}, now);
+        });
+        if (!grant.granted) return false;
+        lane.permit_ = std::uint64_t{1} + call.attempt;
+        return true;
+    }
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        const Grant grant = with_now(call, clock(), [&](auto& now) { return take(1, now); });
+        if (grant.granted) {
+            lane.permit_ = std::uint64_t{1} + call.attempt;
             return proceed;
         }
-        lane.never_ = grant.never;
-        if (grant.never || grant.retry_after > shared_->options.max_wait - lane.waited_) {
+        if (grant.never) return reject(Errc::exceeds_burst);
+        if (grant.retry_after > shared_->options.max_wait - lane.waited_) {
             return reject(Errc::rate_limited, grant.retry_after);
         }
         lane.waited_ += grant.retry_after;
@@ -164,12 +176,8 @@ public:
 
     /// Gives the permit back if no attempt was made with it.
     void return_unused(Lane& lane, auto& call) const noexcept {
-        if (lane.took_ && call.attempt == lane.attempt_) give_back();
-        lane.took_ = false;
-    }
-
-    Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
-        return refusal_of({.never = lane.never_, .retry_after = before.delay});
+        if (lane.permit_ == std::uint64_t{1} + call.attempt) give_back();
+        lane.permit_ = Lane::none;
     }
 
     /// Pauses if the answer asks for it: 429 or 503 with Retry-After.
@@ -193,7 +201,7 @@ private:
                                                      std::move(store), std::move(cell), std::move(pause)});
     }
 
-    [[gnu::always_inline]] Grant take(std::int64_t permits, auto& now) const noexcept {
+    Grant take(std::int64_t permits, auto& now) const noexcept {
         const Shared& shared = *shared_;
         const Duration paused = shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
         if (paused > Duration{0}) [[unlikely]]

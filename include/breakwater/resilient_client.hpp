@@ -154,9 +154,9 @@ private:
         }
         CallType call{shared.store.clock(), std::move(request), options};
         call.stop = &options.stop;
-        call.observer = &shared.options.observer;
+        call.set_observer(shared.options.observer);
         call.subject = subject;
-        call.resendable = is_resendable(call.request);
+        call.only_once = !is_resendable(call.request);
         call.has_own_fallback = static_cast<bool>(options.fallback);
         call.set_deadline(options.deadline.value_or(shared.options.timeouts.deadline));
         if (shared.endpoints) call.endpoint = &shared.endpoints->of(call.request);

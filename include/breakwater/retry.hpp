@@ -61,14 +61,14 @@ public:
     };
 
     Before before(Lane&, auto& call) const noexcept {
-        call.max_attempts = shared_->options.max_retries + 1;
+        if (call.is_observed()) call.max_attempts = shared_->options.max_retries + 1;
         return proceed;
     }
 
     template <class T>
     [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
         if (result) [[likely]]
-            return is_good(result) || !call.resendable ? done : next(lane, call, result);
+            return is_good(result) || call.only_once ? done : next(lane, call, result);
         return failed(lane, call, result);
     }
 
@@ -84,7 +84,7 @@ private:
             if (retry_after) error.set_retry_after(retry_after);
             return done;
         }
-        const bool may_send = call.resendable || error.sent() == Sent::no;
+        const bool may_send = !call.only_once || error.sent() == Sent::no;
         if (!may_send || !shared_->options.on(error)) return done;
         return next(lane, call, result);
     }

@@ -455,13 +455,13 @@ int glances_wrongly(const bw::CircuitRules<Trip>& rules, std::uint64_t seed, int
     for (int step = 0; step < steps; ++step) {
         const auto jump = static_cast<std::int64_t>(upto(upto(4) == 0 ? 70'000'000 : 1'000'000));
         now += bw::Duration{upto(9) == 0 ? -jump : jump};
-        auto read = [&] { return now; };
         const std::uint64_t summary = M::summary(state, rules);
         if (summary >> 60 != 0) return step;
         const auto before = state;
         if (upto(1) == 0) {
             typename M::Admission glimpsed{};
-            const bool knows = M::glance(summary, rules, typename M::Admit{}, read, glimpsed);
+            const bool knows = M::glance(summary, typename M::Admit{}, glimpsed) ||
+                               M::glance(summary, rules, typename M::Admit{}, now, glimpsed);
             const auto decision = M::apply(state, rules, typename M::Admit{}, now);
             if (decision.admitted) tickets.push_back(decision.ticket);
             if (!knows) continue;
@@ -476,7 +476,7 @@ int glances_wrongly(const bw::CircuitRules<Trip>& rules, std::uint64_t seed, int
             const auto outcome = upto(2) != 0 ? Outcome::success : Outcome::failure;
             const typename M::Record record{tickets[which], tally_of(outcome)};
             typename M::Recorded glimpsed{};
-            const bool knows = M::glance(summary, rules, record, read, glimpsed);
+            const bool knows = M::glance(summary, record, glimpsed);
             const auto recorded = M::apply(state, rules, record, now);
             if (!knows) continue;
             ++decided;

@@ -63,10 +63,10 @@ struct CircuitMachine {
     static constexpr Admission apply(State& state, const Options& options, const Admit&, Instant now) noexcept {
         std::optional<CircuitTransition> transition;
         if (state.phase == CircuitState::open) {
-            // A clock that stepped back must not keep the circuit open for longer than its option says.
-            state.open_until = std::min(state.open_until, now + options.recovery_timeout);
+            state.open_until = not_beyond(options.recovery_timeout, state.open_until, now);
             if (now < state.open_until) {
-                return {.state = CircuitState::open, .retry_after = state.open_until - now};
+                return {.state = CircuitState::open,
+                        .retry_after = std::min(state.open_until - now, options.recovery_timeout)};
             }
             transition = enter(state, CircuitState::half_open, now);
         }
@@ -76,7 +76,7 @@ struct CircuitMachine {
         Instant earliest = Instant::max();
         for (std::uint32_t slot = 0; slot < options.half_open_probes; ++slot) {
             ProbeLease& lease = state.leases[slot];
-            if (lease.token != 0) lease.expires = std::min(lease.expires, now + options.probe_lease);
+            if (lease.token != 0) lease.expires = not_beyond(options.probe_lease, lease.expires, now);
             if (lease.token == 0 || now >= lease.expires) {
                 lease = {.token = ++state.probes * max_half_open_probes + slot, .expires = now + options.probe_lease};
                 return {.admitted = true,
@@ -86,7 +86,9 @@ struct CircuitMachine {
             }
             earliest = std::min(earliest, lease.expires);
         }
-        return {.state = CircuitState::half_open, .retry_after = earliest - now, .transition = transition};
+        return {.state = CircuitState::half_open,
+                .retry_after = std::min(earliest - now, options.probe_lease),
+                .transition = transition};
     }
 
     static constexpr Recorded apply(State& state, const Options& options, const Record& record, Instant now) noexcept {
@@ -141,26 +143,24 @@ struct CircuitMachine {
         return payload << 3 | std::uint64_t{settled} << 2 | static_cast<std::uint64_t>(state.phase);
     }
 
-    template <class Now>
-    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&,
-                                                        Now& now, Admission& decision) noexcept {
-        const auto phase = static_cast<CircuitState>(summary & 3U);
-        if (phase == CircuitState::closed) {
-            decision.admitted = true;
-            decision.ticket.generation = summary >> 3;
-            return true;
-        }
-        if (phase == CircuitState::half_open) return false;
-        const Duration left = Instant{Duration{static_cast<std::int64_t>(summary >> 3)}} - now();
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Admit&,
+                                                        Admission& decision) noexcept {
+        if (static_cast<CircuitState>(summary & 3U) != CircuitState::closed) return false;
+        decision.admitted = true;
+        decision.ticket.generation = summary >> 3;
+        return true;
+    }
+    static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&, Instant now,
+                                 Admission& decision) noexcept {
+        if (static_cast<CircuitState>(summary & 3U) != CircuitState::open) return false;
+        const Duration left = Instant{Duration{static_cast<std::int64_t>(summary >> 3)}} - now;
         if (left <= Duration{0} || left > options.recovery_timeout) return false;
         decision.state = CircuitState::open;
         decision.retry_after = left;
         return true;
     }
-
-    template <class Now>
-    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Options&, const Record& record,
-                                                        Now&, Recorded&) noexcept {
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Record& record,
+                                                        Recorded&) noexcept {
         constexpr std::uint64_t closed_and_settled = 4;
         return summary == (record.ticket.generation << 3 | closed_and_settled) && record.tally.failures == 0;
     }

@@ -85,12 +85,12 @@ public:
         : slice_{std::max(Duration{1}, window.duration / window.buckets)}, slots_(window.buckets) {}
 
     constexpr void add(const Tally& tally, Instant now) noexcept {
-        advance(now);
-        WindowCounts& slot = slots_[static_cast<std::size_t>(current_)];
-        slot.calls += std::uint64_t{tally.successes} + tally.failures;
-        slot.failures += tally.failures;
-        sum_.calls += std::uint64_t{tally.successes} + tally.failures;
-        sum_.failures += tally.failures;
+        if (now >= end_ || end_ - now > slice_) [[unlikely]]
+            advance(now);
+        for (WindowCounts* counts : {&slots_[current_], &sum_}) {
+            counts->calls += std::uint64_t{tally.successes} + tally.failures;
+            counts->failures += tally.failures;
+        }
     }
     /// What the window holds at `now`, without changing it.
     constexpr WindowCounts counts(Instant now) const noexcept {
@@ -112,7 +112,7 @@ private:
     constexpr std::int64_t slices_until(Instant now) const noexcept {
         return now < end_ ? 0 : (now - end_) / slice_ + 1;
     }
-    constexpr void advance(Instant now) noexcept {
+    [[gnu::noinline]] constexpr void advance(Instant now) noexcept {
         // Set back by more than the window, a clock would keep what it holds for as long as it takes to catch up.
         if (end_ - now > slice_ * (std::ssize(slots_) + 1)) end_ = now - now.time_since_epoch() % slice_ + slice_;
         const std::int64_t steps = slices_until(now);

@@ -102,15 +102,13 @@ public:
 
     const Limiter& limiter() const noexcept { return limiter_; }
     std::string_view name() const noexcept { return limiter_.name(); }
+    bool glance(Lane& lane, auto& call) const noexcept { return limiter_.glance(lane, call); }
     Before before(Lane& lane, auto& call) const noexcept { return limiter_.before(lane, call); }
     After after(Lane& lane, auto& call, auto& result) const noexcept {
         if (result) return done;
         if (call.endpoint == nullptr) return limiter_.after(lane, call, result);
         limiter_.return_unused(lane, call);
         return done;
-    }
-    Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
-        return limiter_.refusal(lane, call, before);
     }
 
 private:
@@ -133,8 +131,8 @@ public:
     After after(Lane& lane, auto& call, auto& result) const noexcept {
         return call.endpoint == nullptr ? done : call.endpoint->after(lane.own, call, result);
     }
-    Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
-        return call.endpoint->refusal(lane.own, call, before);
+    Error refusal(Lane&, auto& call, const Before& before) const noexcept {
+        return refusal_by(call.endpoint->name(), before);
     }
 };
 

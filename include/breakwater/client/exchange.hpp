@@ -43,7 +43,7 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
                      .timeout = over - began,
                      .connect_timeout = options.timeouts.connect,
                      .max_response_bytes = options.max_response_bytes,
-                     .resendable = call.resendable};
+                     .resendable = !call.only_once};
     const auto follow = [&]() -> Result<Response> {
         Request moved;
         const Request* request = &call.request;

@@ -66,16 +66,17 @@ public:
         : policies_{policies}, call_{call}, function_{function} {}
 
     [[gnu::always_inline]] Result<T> run() {
-        if (is_over()) [[unlikely]]
-            return fail(why_over());
         Outside outside;
-        Result<T> result = enter<0>(outside);
+        Result<T> result = is_over() ? over() : enter<0>(outside);  // made in place
         if (!result) [[unlikely]]
             result.error().set_attempts(call_.attempt);
         return result;
     }
 
 private:
+    template <std::size_t I>
+    using PolicyAt = std::tuple_element_t<I, std::tuple<P...>>;
+
     /// Stands for the error that `make()` gives, so that it is made where it is kept.
     template <class Make>
     struct InPlace {
@@ -86,43 +87,17 @@ private:
     InPlace(Make) -> InPlace<Make>;
 
     /// The end of the chain of frames.
-    struct Outside {
-        std::optional<Error> reask(AnyCall&) noexcept { return {}; }
-    };
-
-    /// One policy's passage, linked to the ones outside it.
-    template <class Q, class Outer>
+    struct Outside {};
+    /// One policy's passage, linked to the next one outside it that has to be asked again after a wait.
+    template <std::size_t I, class Outer>
     struct Frame {
-        const Q& policy;
         Outer& outer;
-        typename Q::Lane lane{};
-
-        /// Asks the policies from the outermost to this one whether what they admitted still stands.
-        std::optional<Error> reask(AnyCall& call) {
-            if (auto refused = outer.reask(call)) return refused;
-            if constexpr (requires { policy.reask(lane, call); }) {
-                const Before before = policy.reask(lane, call);
-                if (before.kind != Before::Kind::proceed) return refusal(before, call);
-            }
-            return {};
-        }
-        Error refusal(const Before& before, AnyCall& call) {
-            Error error = [&] {
-                if constexpr (requires { policy.refusal(lane, call, before); }) {
-                    return policy.refusal(lane, call, before);
-                } else {
-                    return Error::refusal(before.code, name_of(policy),
-                                          before.delay < Duration{0} ? std::nullopt : std::optional{before.delay});
-                }
-            }();
-            if (call.is_observed()) {
-                call.emit({.kind = EventKind::permit_refused,
-                           .policy = name_of(policy),
-                           .code = error.code(),
-                           .delay = error.retry_after()});
-            }
-            return error;
-        }
+        typename PolicyAt<I>::Lane lane{};
+    };
+    template <std::size_t I>
+    struct Frame<I, Outside> {
+        Outside outer;
+        typename PolicyAt<I>::Lane lane{};
     };
 
     // Everything on the way of a call that succeeds is inlined and returns its result in place, so that the compiler
@@ -134,67 +109,128 @@ private:
         if constexpr (I == sizeof...(P)) {
             return attempt();
         } else {
-            using Q = std::tuple_element_t<I, std::tuple<P...>>;
-            Frame<Q, Outer> frame{std::get<I>(policies_), outer};
-            const Before before = std::get<I>(policies_).before(frame.lane, call_);
-            if (before.kind != Before::Kind::proceed) [[unlikely]] {
-                return enter_late<I>(policies_, call_, function_, frame, before);
+            Frame<I, Outer> frame{outer};
+            if constexpr (requires { policy<I>().glance(frame.lane, call_); }) {
+                if (!policy<I>().glance(frame.lane, call_)) [[unlikely]]
+                    return ask(policies_, call_, function_, frame);
+            } else {
+                const Before before = policy<I>().before(frame.lane, call_);
+                if (before.kind != Before::Kind::proceed) [[unlikely]]
+                    return enter_late(policies_, call_, function_, frame, before);
             }
-            return pass<I>(frame);
+            return pass(frame);
         }
     }
 
-    template <std::size_t I, class ThisFrame>
+    template <std::size_t I, class Outer>
+    [[gnu::noinline]] static Result<T> ask(const std::tuple<P...>& policies, AnyCall& call, F& function,
+                                           Frame<I, Outer>& frame) {
+        const Before before = std::get<I>(policies).before(frame.lane, call);
+        if (before.kind == Before::Kind::reject) return rejected(policies, call, frame, before);
+        return enter_late(policies, call, function, frame, before);
+    }
+
+    template <std::size_t I, class Outer>
     [[gnu::noinline]] static Result<T> enter_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                                  ThisFrame& frame, Before before) {
-        if constexpr (requires { frame.policy.answer(frame.lane, call); }) {
-            if (before.kind == Before::Kind::answer) return frame.policy.answer(frame.lane, call);
-        }
-        if (before.kind == Before::Kind::reject)
-            return Result<T>{std::unexpect, InPlace{[&] { return frame.refusal(before, call); }}};
+                                                  Frame<I, Outer>& frame, Before before) {
         BlockingDriver driver{policies, call, function};
-        if (auto refused = driver.until_admitted(frame, before)) return fail(*std::move(refused));
-        return driver.template pass<I>(frame);
+        if constexpr (requires { std::get<I>(policies).answer(frame.lane, call); }) {
+            if (before.kind == Before::Kind::answer) return std::get<I>(policies).answer(frame.lane, call);
+        }
+        if (before.kind == Before::Kind::reject) return rejected(policies, call, frame, before);
+        if (before.kind == Before::Kind::wait) {
+            if (auto refused = driver.until_admitted(frame, before)) return fail(*std::move(refused));
+        }
+        return driver.pass(frame);
     }
 
-    template <std::size_t I, class ThisFrame>
-    [[gnu::always_inline]] Result<T> pass(ThisFrame& frame) {
-        Result<T> result = enter<I + 1>(frame);
-        for (After after = std::get<I>(policies_).after(frame.lane, call_, result); after.again;) [[unlikely]]
-            after = once_more<I>(policies_, call_, function_, frame, after.delay, result);
+    template <std::size_t I, class Outer>
+    [[gnu::always_inline]] Result<T> pass(Frame<I, Outer>& frame) {
+        Result<T> result = enter_inner(frame);
+        for (After after = policy<I>().after(frame.lane, call_, result); after.again;) [[unlikely]]
+            after = once_more(policies_, call_, function_, frame, after.delay, result);
         return result;
     }
 
-    template <std::size_t I, class ThisFrame>
+    template <std::size_t I, class Outer>
+    [[gnu::always_inline]] Result<T> enter_inner(Frame<I, Outer>& frame) {
+        if constexpr (requires { policy<I>().reask(frame.lane, call_); })
+            return enter<I + 1>(frame);
+        else
+            return enter<I + 1>(frame.outer);
+    }
+
+    template <std::size_t I, class Outer>
     [[gnu::noinline]] static After once_more(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                             ThisFrame& frame, Duration delay, Result<T>& result) {
+                                             Frame<I, Outer>& frame, Duration delay, Result<T>& result) {
         BlockingDriver driver{policies, call, function};
         if (const auto ended = driver.wait(delay)) {
             result = fail(stopped(*ended, result));
             return done;
         }
         call.attempt_began = Instant::max();
-        result = driver.template enter<I + 1>(frame);
-        return frame.policy.after(frame.lane, call, result);
+        result = driver.enter_inner(frame);
+        return std::get<I>(policies).after(frame.lane, call, result);
     }
 
-    /// Waits as often as the policy asks for; after each wait, everything outside is asked again.
-    template <class ThisFrame>
-    std::optional<Error> until_admitted(ThisFrame& frame, Before before) {
+    /// Waits as often as the policy asks for; after each wait, what was admitted outside is asked whether it still
+    /// stands.
+    template <std::size_t I, class Outer>
+    std::optional<Error> until_admitted(Frame<I, Outer>& frame, Before before) {
         while (before.kind == Before::Kind::wait) {
-            if (call_.probing || call_.remaining() <= before.delay) return frame.refusal(before, call_);
+            if (call_.probing || call_.remaining() <= before.delay) return refusal(frame, before);
             if (auto ended = wait(before.delay)) return ended;
-            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(frame.policy), .delay = before.delay});
-            if (auto refused = frame.outer.reask(call_)) return refused;
-            before = frame.policy.before(frame.lane, call_);
+            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = before.delay});
+            if (auto refused = reask(frame.outer)) return refused;
+            before = policy<I>().before(frame.lane, call_);
         }
         if (before.kind == Before::Kind::proceed) return {};
-        return frame.refusal(before, call_);
+        return refusal(frame, before);
+    }
+
+    /// Asks the policies from the outermost to this one.
+    template <std::size_t I, class Outer>
+    std::optional<Error> reask(Frame<I, Outer>& frame) {
+        if (auto refused = reask(frame.outer)) return refused;
+        const Before before = policy<I>().reask(frame.lane, call_);
+        if (before.kind == Before::Kind::proceed) return {};
+        return refusal(frame, before);
+    }
+    static std::optional<Error> reask(Outside&) noexcept { return {}; }
+
+    template <std::size_t I, class Outer>
+    static Result<T> rejected(const std::tuple<P...>& policies, AnyCall& call, Frame<I, Outer>& frame,
+                              const Before& before) {
+        return Result<T>{std::unexpect, InPlace{[&] { return refusal(policies, call, frame, before); }}};
+    }
+
+    template <std::size_t I, class Outer>
+    static Error refusal(const std::tuple<P...>& policies, AnyCall& call, Frame<I, Outer>& frame,
+                         const Before& before) {
+        const auto& policy = std::get<I>(policies);
+        Error error = [&] {
+            if constexpr (requires { policy.refusal(frame.lane, call, before); }) {
+                return policy.refusal(frame.lane, call, before);
+            } else {
+                return refusal_by(name_of(policy), before);
+            }
+        }();
+        if (call.is_observed()) {
+            call.emit({.kind = EventKind::permit_refused,
+                       .policy = name_of(policy),
+                       .code = error.code(),
+                       .delay = error.retry_after()});
+        }
+        return error;
+    }
+    template <class AnyFrame>
+    Error refusal(AnyFrame& frame, const Before& before) {
+        return refusal(policies_, call_, frame, before);
     }
 
     [[gnu::always_inline]] Result<T> attempt() {
         if (is_over()) [[unlikely]]
-            return fail(why_over());
+            return over();
         ++call_.attempt;
         call_.attempt_began = call_.now.if_read();
         if (call_.is_observed()) [[unlikely]]
@@ -242,7 +278,7 @@ private:
     };
 
     bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
-    Error why_over() noexcept { return why_over(call_); }
+    Result<T> over() noexcept { return fail(why_over(call_)); }
     [[gnu::noinline]] static Error why_over(AnyCall& call) noexcept {
         return Error{call.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
     }
@@ -254,7 +290,7 @@ private:
             call_.now.clock().wait_until(call_.now() + delay, call_.stop != nullptr ? *call_.stop : none);
             call_.now.forget();
         }
-        if (is_over()) return why_over();
+        if (is_over()) return why_over(call_);
         return {};
     }
 
@@ -265,6 +301,11 @@ private:
         return std::move(Error{Errc::cancelled, "the last error was: " + result.error().message()}
                              .set_attempts(result.error().attempts())
                              .set_sent(result.error().sent()));
+    }
+
+    template <std::size_t I>
+    const PolicyAt<I>& policy() const noexcept {
+        return std::get<I>(policies_);
     }
 
     const std::tuple<P...>& policies_;

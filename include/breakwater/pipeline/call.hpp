@@ -36,34 +36,45 @@ public:
     /// When the call has to be over; `Instant::max()` for never.
     Instant deadline = Instant::max();
 
-    // Ordered by first value: a call is made with a few wide stores.
+    // Ordered by first value, so that a call is made with a few wide stores.
     Instant attempt_began = Instant::max();     ///< `max()` if nobody needed to know.
     Instant attempt_deadline = Instant::max();  ///< When the attempt has to be over: the end of a probe's lease.
     Duration attempt_took{};                    ///< Of the attempt made last; only kept for an observer.
     const std::stop_token* stop = nullptr;
-    const Observer* observer = nullptr;
+    const Observer* observer = nullptr;  ///< Null, or not empty.
     std::string_view subject{};
-    unsigned attempt = 0;           ///< The attempt under way or made last; 0 before the first.
-    unsigned max_attempts = 0;      ///< 0: nothing limits or retries.
-    bool has_own_fallback = false;  ///< The call brings a fallback of its own.
-    bool probing = false;           ///< The attempt holds a half-open circuit's probe: it must not wait.
-    bool resendable = true;         ///< See `CallOptions`.
+    unsigned attempt = 0;               ///< The attempt under way or made last; 0 before the first.
+    unsigned max_attempts = 0;          ///< 0: nothing limits or retries.
+    bool has_own_fallback : 1 = false;  ///< The call brings a fallback of its own.
+    bool probing : 1 = false;           ///< The attempt holds a half-open circuit's probe: it must not wait.
+    bool only_once : 1 = false;         ///< Not `CallOptions::resendable`.
 
-    bool stop_requested() const noexcept { return stop != nullptr && stop->stop_requested(); }
+    bool stop_requested() const noexcept {
+        if (stop == nullptr) [[likely]]
+            return false;
+        return stop->stop_requested();
+    }
     std::stop_token stop_token() const noexcept { return stop != nullptr ? *stop : std::stop_token{}; }
 
     /// Time left until the deadline: zero if it has passed, `Duration::max()` if there is none.
     Duration remaining() noexcept {
         return deadline == Instant::max() ? Duration::max() : std::max(Duration{0}, deadline - now());
     }
-    bool out_of_time() noexcept { return deadline != Instant::max() && now() >= deadline; }
+    bool out_of_time() noexcept {
+        if (deadline == Instant::max()) [[likely]]
+            return false;
+        return now() >= deadline;
+    }
 
     void set_deadline(Duration from_now) noexcept {
         const Instant start = now();
         if (from_now < Instant::max() - start) deadline = std::min(deadline, start + from_now);
     }
 
-    bool is_observed() const noexcept { return observer != nullptr && *observer; }
+    void set_observer(const Observer& watcher) noexcept {
+        if (watcher) observer = &watcher;
+    }
+    bool is_observed() const noexcept { return observer != nullptr; }
 
     /// Reports a fact; fills in what the call knows.
     [[gnu::noinline]] void emit(Event event) noexcept {

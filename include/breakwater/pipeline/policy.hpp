@@ -25,6 +25,10 @@ constexpr Before wait_for(Duration delay, Errc code) noexcept { return {Before::
 constexpr Before reject(Errc code, Duration retry_after = Duration{-1}) noexcept {
     return {Before::Kind::reject, code, retry_after};
 }
+/// The words of a rejection by the policy called `name`.
+inline Error refusal_by(std::string_view name, const Before& before) noexcept {
+    return Error::refusal(before.code, name, before.delay < Duration{0} ? std::nullopt : std::optional{before.delay});
+}
 /// The policy has the result itself: `answer(lane, call)` gives it.
 inline constexpr Before answer_now{Before::Kind::answer, Errc::failure, {}};
 
@@ -45,7 +49,8 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 ///   outside it that has a `reask(lane, call)`.
 /// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly
 ///   once for each passage inwards. Must not throw.
-/// - Optional: `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events.
+/// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
+///   `before` asked. `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events.
 ///
 /// ```
 /// struct Archetype {

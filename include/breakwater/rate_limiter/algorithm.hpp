@@ -29,10 +29,6 @@ struct Grant {
 /// How long a pause may last unless the options say otherwise.
 inline constexpr Duration default_max_pause = std::chrono::minutes{5};
 
-/// How far a clock may step back, or two threads' readings of it lie apart, before a limiter starts again. Up to here
-/// no credit is ever given twice.
-inline constexpr Duration clock_tolerance = std::chrono::minutes{1};
-
 /// Decides how many permits there are, on one word of state. An algorithm is its own options (a regular value); the
 /// numbers the hot path needs are `Prepared` from them once, after `validate` has accepted them.
 ///

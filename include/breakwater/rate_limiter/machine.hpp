@@ -93,10 +93,13 @@ struct PauseMachine {
     static constexpr Duration apply(State& state, const Options& options, const Check&, Instant now) noexcept {
         if (state.until <= micros(now)) [[likely]]
             return Duration{0};
-        // Further ahead than another thread's reading of the clock can explain: the clock has stepped back.
-        if (state.until > micros(now + options.max_pause + clock_tolerance))
-            state.until = micros(now + options.max_pause);
+        state.until = micros(not_beyond(options.max_pause, Instant{Duration{state.until}}, now));
         return Duration{state.until - micros(now)};
+    }
+    /// Of a limiter that was never paused.
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t until, const Check&, Duration& paused) noexcept {
+        paused = Duration{0};
+        return until == 0;
     }
     static constexpr Extended apply(State& state, const Options& options, const Extend& extend, Instant now) noexcept {
         apply(state, options, Check{}, now);

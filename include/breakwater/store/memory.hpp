@@ -73,11 +73,11 @@ public:
         return step.cell.apply(step.options, step.command, now);
     }
 
-    /// Decides without a write where that can be done; says whether it did.
-    template <class Cell, class Command, class Now>
-    [[gnu::always_inline]] bool glance(const Step<Cell, Command>& step, Now& now,
+    /// Decides without a write and without the time where that can be done; says whether it did.
+    template <class Cell, class Command>
+    [[gnu::always_inline]] bool glance(const Step<Cell, Command>& step,
                                        typename Step<Cell, Command>::Decision& decision) const noexcept {
-        return step.cell.glance(step.options, step.command, now, decision);
+        return step.cell.glance(step.command, decision);
     }
 
     /// Applies the steps in order as one: a tuple of optional decisions, empty after the first refusal, whose

@@ -20,8 +20,8 @@ namespace breakwater {
 /// `make_state(options)` gives the first state; `layout(options)` names its form, and cells of one kind and name are
 /// shared only between equal layouts. Optional:
 /// - `is_refusal(decision)` and `undo(command, decision) → command`, for steps that are taken together;
-/// - `summary(state, options)` (at most 60 bits) and `glance(summary, options, command, now, decision) → bool`, for
-///   what can be decided from one word without touching the state.
+/// - `summary(state, options)` (at most 60 bits), and for what can be decided from this word without touching the state
+///   `glance(summary, command, decision) → bool`, or `glance(summary, options, command, now, decision) → bool`.
 template <class M>
 concept Machine = std::copyable<typename M::State> && requires(const typename M::Options& options) {
     { M::make_state(options) } -> std::same_as<typename M::State>;
@@ -45,6 +45,16 @@ struct Step {
 };
 template <class Cell, class Options, class Command>
 Step(Cell&, const Options&, Command) -> Step<Cell, Command>;
+
+/// Decides without a write, a wait or the time if the store can do so here; says whether it did.
+template <class S, class Cell, class Command>
+[[gnu::always_inline]] inline bool decided_at_a_glance(const S& store, const Step<Cell, Command>& step,
+                                                       typename Step<Cell, Command>::Decision& decision) noexcept {
+    if constexpr (requires { store.glance(step, decision); })
+        return store.glance(step, decision);
+    else
+        return false;
+}
 
 /// The archetype machine: counts up to a limit. Used to check that a type is a store.
 struct CountingMachine {
@@ -81,7 +91,7 @@ struct CountingMachine {
 /// - `apply(step, now)` applies one command atomically and returns the decision. It reads the clock only if it must.
 ///   `apply(now, steps...)` takes the steps in order as one: the first refusal undoes the earlier ones, and the steps
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
-/// - Optional: `glance(step, now, decision) → bool` decides without a write or a wait where that can be done.
+/// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
 /// - `peek(cell)` copies the state.
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept.

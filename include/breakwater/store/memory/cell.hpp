@@ -3,9 +3,13 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/store/store.hpp>
 
+#include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <thread>
 #include <type_traits>
 
@@ -17,25 +21,45 @@ template <class M>
 class WordCell {
 public:
     using Machine = M;
-    explicit WordCell(const typename M::Options& options) : state_{M::make_state(options)} {}
+    explicit WordCell(const typename M::Options& options) : word_{word_of(M::make_state(options))} {}
+
+    /// Decides from the word alone if that can be done.
+    template <class Command>
+    [[gnu::always_inline]] bool glance(const Command& command, DecisionOf<M, Command>& decision) const noexcept {
+        if constexpr (requires(std::uint64_t word) { M::glance(word, command, decision); })
+            return M::glance(word_.load(std::memory_order_acquire), command, decision);
+        else
+            return false;
+    }
 
     template <class Command, class Now>
     [[gnu::always_inline]] auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
-        typename M::State before = state_.load(std::memory_order_acquire);
+        std::uint64_t before = word_.load(std::memory_order_acquire);
         const Instant at = now();
         for (;;) {
-            typename M::State after = before;
-            const auto decision = M::apply(after, options, command, at);
+            typename M::State state = state_of(before);
+            const auto decision = M::apply(state, options, command, at);
+            const std::uint64_t after = word_of(state);
             if (after == before) return decision;
-            if (state_.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_acquire))
+            if (word_.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_acquire))
                 return decision;
         }
     }
-    typename M::State peek() const noexcept { return state_.load(std::memory_order_acquire); }
+    typename M::State peek() const noexcept { return state_of(word_.load(std::memory_order_acquire)); }
 
 private:
-    std::atomic<typename M::State> state_;
-    static_assert(std::atomic<typename M::State>::is_always_lock_free);
+    static std::uint64_t word_of(const typename M::State& state) noexcept {
+        std::uint64_t word = 0;
+        std::memcpy(&word, &state, sizeof state);
+        return word;
+    }
+    static typename M::State state_of(std::uint64_t word) noexcept {
+        std::array<std::byte, sizeof(typename M::State)> bytes;
+        std::memcpy(bytes.data(), &word, bytes.size());
+        return std::bit_cast<typename M::State>(bytes);
+    }
+
+    std::atomic<std::uint64_t> word_;
 };
 
 /// A larger state: one hot word, from which most commands are decided without a write, and the state itself under the
@@ -49,12 +73,11 @@ public:
         : state_(M::make_state(options)), hot_{word_of(state_, options)} {}
 
     /// Decides from the hot word alone if that can be done.
-    template <class Command, class Now>
-    [[gnu::always_inline]] bool glance(const typename M::Options& options, const Command& command, Now& now,
-                                       DecisionOf<M, Command>& decision) const noexcept {
-        if constexpr (requires(std::uint64_t word) { M::glance(word, options, command, now, decision); }) {
+    template <class Command>
+    [[gnu::always_inline]] bool glance(const Command& command, DecisionOf<M, Command>& decision) const noexcept {
+        if constexpr (requires(std::uint64_t word) { M::glance(word, command, decision); }) {
             const std::uint64_t word = hot_.load(std::memory_order_acquire);
-            return (word & locked) == 0 && M::glance(word >> 1, options, command, now, decision);
+            return (word & locked) == 0 && M::glance(word >> 1, command, decision);
         } else {
             return false;
         }
@@ -62,8 +85,14 @@ public:
 
     template <class Command, class Now>
     auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
+        DecisionOf<M, Command> decision{};
+        const Instant at = now();
+        if constexpr (requires(std::uint64_t word) { M::glance(word, options, command, at, decision); }) {
+            const std::uint64_t word = hot_.load(std::memory_order_acquire);
+            if ((word & locked) == 0 && M::glance(word >> 1, options, command, at, decision)) return decision;
+        }
         Unlock unlock{*this, lock()};
-        const auto decision = M::apply(state_, options, command, now());
+        decision = M::apply(state_, options, command, at);
         unlock.word = word_of(state_, options);
         return decision;
     }
@@ -90,15 +119,20 @@ private:
             return 0;
     }
 
-    /// Returns the word as it was. Waiters sleep and are not woken: a lock that is held for long is one whose holder
-    /// has lost its core, and telling waiters would cost every caller a second atomic exchange.
-    std::uint64_t lock() const noexcept {
-        for (int tries = 1;; ++tries) {
-            const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
-            if ((before & locked) == 0) return before;
+    /// Returns the word as it was.
+    [[gnu::always_inline]] std::uint64_t lock() const noexcept {
+        const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
+        return (before & locked) == 0 ? before : wait_for_lock();
+    }
+    /// Waiters sleep and are not woken: a lock that is held for long is one whose holder has lost its core, and telling
+    /// waiters would cost every caller a second atomic exchange.
+    [[gnu::noinline, gnu::cold]] std::uint64_t wait_for_lock() const noexcept {
+        for (int tries = 1;;) {
             while ((hot_.load(std::memory_order_relaxed) & locked) != 0) {
                 if (++tries > 64) std::this_thread::sleep_for(std::chrono::microseconds{50});
             }
+            const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
+            if ((before & locked) == 0) return before;
         }
     }
 
@@ -108,6 +142,7 @@ private:
 
 template <class M>
 inline constexpr bool fits_word =
-    std::is_trivially_copyable_v<typename M::State> && sizeof(typename M::State) <= sizeof(std::uint64_t);
+    std::is_trivially_copyable_v<typename M::State> && std::has_unique_object_representations_v<typename M::State> &&
+    sizeof(typename M::State) <= sizeof(std::uint64_t);
 
 }  // namespace breakwater::memory
