@@ -263,6 +263,4 @@ private:
 template <Store S>
 CircuitBreaker(CircuitBreakerOptions<AnyTrip>, S) -> CircuitBreaker<AnyTrip, S>;
 
-static_assert(Policy<CircuitBreaker<>>);
-
 }  // namespace breakwater

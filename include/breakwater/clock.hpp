@@ -9,6 +9,8 @@
 #include <mutex>
 #include <stop_token>
 
+#include <time.h>
+
 namespace breakwater {
 
 /// The epoch of the clock a store keeps its state by. Instants of different clocks are never compared.
@@ -68,8 +70,6 @@ public:
 
     friend bool operator==(SteadyClock, SteadyClock) noexcept { return true; }
 };
-
-static_assert(Clock<SteadyClock>);
 
 /// The wall clock, to read HTTP-dates by where an answer has no `Date`. No policy decides by it.
 inline std::chrono::sys_seconds wall_clock_now() noexcept {

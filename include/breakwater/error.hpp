@@ -281,7 +281,8 @@ inline std::string Error::message() const {
     if (const auto by = stopped_by()) text.append("; gave up: ").append(detail::sentence(*by));
     if (const auto wait = retry_after()) text += "; try again in " + format_duration(*wait);
     // Words from outside (an exception's, a server's) must not forge a second line.
-    std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
     return text;
 }
 

@@ -1,12 +1,22 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <optional>
-#include <random>
+#include <system_error>
+
+#include <errno.h>
+#include <sys/random.h>
 
 namespace breakwater {
+
+/// 64 bits from the system's random device, in a form that costs little to include. Throws `std::system_error` if there
+/// is none.
+inline std::uint64_t random_seed() {
+    std::uint64_t seed = 0;
+    if (::getentropy(&seed, sizeof seed) != 0) throw std::system_error{errno, std::generic_category(), "getentropy"};
+    return seed;
+}
 
 /// A stream of random 64-bit numbers (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
 /// generators", 2014). Thread-safe and lock-free; the same seed gives the same sequence on one thread.
@@ -27,9 +37,7 @@ public:
 
 private:
     static std::uint64_t entropy() {
-        static std::atomic<std::uint64_t> stream{
-            (std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}() ^
-            static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count())};
+        static std::atomic<std::uint64_t> stream{random_seed()};
         return mix(stream.fetch_add(0x9e3779b97f4a7c15U, std::memory_order_relaxed));
     }
 

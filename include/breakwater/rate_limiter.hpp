@@ -240,6 +240,4 @@ RateLimiter(A) -> RateLimiter<A>;
 template <RateAlgorithm A, Store S>
 RateLimiter(A, S) -> RateLimiter<A, S>;
 
-static_assert(Policy<RateLimiter<>>);
-
 }  // namespace breakwater

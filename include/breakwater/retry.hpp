@@ -150,6 +150,4 @@ private:
 template <class F>
 Retry(RetryOptions<Jitter>, RetryIf<F>) -> Retry<Jitter, F>;
 
-static_assert(Policy<Retry<>>);
-
 }  // namespace breakwater

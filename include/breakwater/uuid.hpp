@@ -1,20 +1,18 @@
 #pragma once
 
+#include <breakwater/random.hpp>
+
 #include <array>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
-#include <random>
 #include <string>
 
 namespace breakwater {
 
 /// A random UUID (RFC 9562, version 4), from the system's random device.
 inline std::string make_uuid() {
-    std::random_device device;
-    std::array<std::uint8_t, 16> bytes{};
-    for (std::size_t i = 0; i < bytes.size(); i += 4) {
-        const std::uint32_t word = device();
-        for (std::size_t k = 0; k < 4; ++k) bytes[i + k] = static_cast<std::uint8_t>(word >> (8 * k));
-    }
+    auto bytes = std::bit_cast<std::array<std::uint8_t, 16>>(std::array{random_seed(), random_seed()});
     bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0fU) | 0x40U);
     bytes[8] = static_cast<std::uint8_t>((bytes[8] & 0x3fU) | 0x80U);
     constexpr char digits[] = "0123456789abcdef";

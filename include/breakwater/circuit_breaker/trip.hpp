@@ -159,6 +159,4 @@ inline Result<void> validate(const FailureRate& rule, std::string_view path) {
     return {};
 }
 
-static_assert(TripRule<ConsecutiveFailures> && TripRule<FailureRate>);
-
 }  // namespace breakwater

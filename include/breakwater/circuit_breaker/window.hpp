@@ -46,7 +46,7 @@ public:
     constexpr bool is_settled() const noexcept { return filled_ == size_ && failures_ == 0; }
 
     constexpr void clear() noexcept {
-        std::ranges::fill(bits_, 0U);
+        std::fill(bits_.begin(), bits_.end(), 0U);
         next_ = filled_ = failures_ = 0;
     }
 
@@ -104,7 +104,7 @@ public:
         return sum;
     }
     constexpr void clear() noexcept {
-        std::ranges::fill(slots_, WindowCounts{});
+        std::fill(slots_.begin(), slots_.end(), WindowCounts{});
         sum_ = {};
     }
 

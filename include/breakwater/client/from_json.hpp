@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -42,7 +43,8 @@ inline std::optional<std::string> read_secret_file(const std::string& name) {
 }
 
 /// A secret by reference: `{"env": "NAME"}` or `{"file": "PATH"}`. A secret written out is refused and not repeated.
-inline void read_secret(const JsonReader& reader, std::string& secret) {
+template <class Json>
+void read_secret(const JsonReader<Json>& reader, std::string& secret) {
     if (!reader.value().is_object()) {
         return reader.mistake(
             "a secret must not stand in the configuration; refer to it as {\"env\": \"NAME\"} or "
@@ -70,36 +72,38 @@ inline void read_secret(const JsonReader& reader, std::string& secret) {
         reader.mistake("the file " + excerpt(*file) + " cannot be read, is empty or is larger than 64 KiB");
 }
 
-inline void read_auth(const JsonReader& reader, Auth& auth) {
+template <class Json>
+void read_auth(const JsonReader<Json>& reader, Auth& auth) {
     if (reader.value().is_object() && reader.value().size() != 1)
         return reader.mistake("must have one of \"bearer\", \"basic\" and \"header\"");
     reader.object([&](const auto& member) {
-        member("bearer", [&](const JsonReader& own) { read_secret(own, auth.emplace<Bearer>().token); });
-        member("basic", [&](const JsonReader& own) {
+        member("bearer", [&](const JsonReader<Json>& own) { read_secret(own, auth.emplace<Bearer>().token); });
+        member("basic", [&](const JsonReader<Json>& own) {
             auto& basic = auth.emplace<Basic>();
             own.require({"user", "password"});
             own.object([&](const auto& part) {
-                part("user", [&](const JsonReader& user) {
+                part("user", [&](const JsonReader<Json>& user) {
                     if (user.value().is_string())
                         user.read(basic.user);
                     else
                         read_secret(user, basic.user);
                 });
-                part("password", [&](const JsonReader& password) { read_secret(password, basic.password); });
+                part("password", [&](const JsonReader<Json>& password) { read_secret(password, basic.password); });
             });
         });
-        member("header", [&](const JsonReader& own) {
+        member("header", [&](const JsonReader<Json>& own) {
             auto& header = auth.emplace<HeaderAuth>();
             own.require({"name", "value"});
             own.object([&](const auto& part) {
                 part("name", header.name);
-                part("value", [&](const JsonReader& value) { read_secret(value, header.value); });
+                part("value", [&](const JsonReader<Json>& value) { read_secret(value, header.value); });
             });
         });
     });
 }
 
-inline void read_window(const JsonReader& reader, std::variant<CountWindow, TimeWindow>& window) {
+template <class Json>
+void read_window(const JsonReader<Json>& reader, std::variant<CountWindow, TimeWindow>& window) {
     const auto& value = reader.value();
     if (value.is_object() && value.contains("count") == value.contains("duration")) {
         return reader.mistake("must have either \"count\" or \"duration\"");
@@ -115,7 +119,8 @@ inline void read_window(const JsonReader& reader, std::variant<CountWindow, Time
     });
 }
 
-inline void read_trip(const JsonReader& reader, AnyTrip& trip) {
+template <class Json>
+void read_trip(const JsonReader<Json>& reader, AnyTrip& trip) {
     if (reader.value() == "never") {
         trip = never;
         return;
@@ -124,7 +129,7 @@ inline void read_trip(const JsonReader& reader, AnyTrip& trip) {
         return reader.mistake("must be \"never\", {\"consecutive_failures\": …} or {\"failure_rate\": …}");
     }
     reader.object([&](const auto& member) {
-        member("consecutive_failures", [&](const JsonReader& own) {
+        member("consecutive_failures", [&](const JsonReader<Json>& own) {
             ConsecutiveFailures rule;
             if (own.value().is_object()) {
                 if (own.object([&](const auto& part) { part("count", rule.count); })) own.check(rule);
@@ -133,11 +138,11 @@ inline void read_trip(const JsonReader& reader, AnyTrip& trip) {
             }
             trip = rule;
         });
-        member("failure_rate", [&](const JsonReader& own) {
+        member("failure_rate", [&](const JsonReader<Json>& own) {
             FailureRate rule;
             const bool read = own.object([&](const auto& part) {
                 part("ratio", rule.ratio);
-                part("window", [&](const JsonReader& window) { read_window(window, rule.window); });
+                part("window", [&](const JsonReader<Json>& window) { read_window(window, rule.window); });
                 part("minimum_calls", rule.minimum_calls);
             });
             if (read) own.check(rule);
@@ -146,7 +151,8 @@ inline void read_trip(const JsonReader& reader, AnyTrip& trip) {
     });
 }
 
-inline void read_algorithm(const JsonReader& reader, AnyAlgorithm& algorithm) {
+template <class Json>
+void read_algorithm(const JsonReader<Json>& reader, AnyAlgorithm& algorithm) {
     if (reader.value() == "none") {
         algorithm = no_limit;
         return;
@@ -155,7 +161,7 @@ inline void read_algorithm(const JsonReader& reader, AnyAlgorithm& algorithm) {
         return reader.mistake("must be \"none\", {\"token_bucket\": {…}} or {\"fixed_window\": {…}}");
     }
     reader.object([&](const auto& member) {
-        member("token_bucket", [&](const JsonReader& own) {
+        member("token_bucket", [&](const JsonReader<Json>& own) {
             TokenBucket bucket;
             const bool read = own.object([&](const auto& part) {
                 part("permits", bucket.permits);
@@ -165,7 +171,7 @@ inline void read_algorithm(const JsonReader& reader, AnyAlgorithm& algorithm) {
             if (read) own.check(bucket);
             algorithm = bucket;
         });
-        member("fixed_window", [&](const JsonReader& own) {
+        member("fixed_window", [&](const JsonReader<Json>& own) {
             FixedWindow limit;
             const bool read = own.object([&](const auto& part) {
                 part("permits", limit.permits);
@@ -178,10 +184,11 @@ inline void read_algorithm(const JsonReader& reader, AnyAlgorithm& algorithm) {
 }
 
 /// Headers whose values are secrets have to be references.
-inline void read_headers(const JsonReader& reader, Headers& headers) {
+template <class Json>
+void read_headers(const JsonReader<Json>& reader, Headers& headers) {
     if (!reader.value().is_object()) return reader.wrong_type("an object");
     for (const auto& [name, value] : reader.value().items()) {
-        const JsonReader own = reader.member(name, value);
+        const JsonReader<Json> own = reader.member(name, value);
         std::string text;
         const bool is_secret = std::ranges::any_of(
             std::initializer_list<std::string_view>{"Authorization", "Proxy-Authorization", "Cookie"},
@@ -202,28 +209,29 @@ inline void read_headers(const JsonReader& reader, Headers& headers) {
 /// Every mistake is named by its path, separated by "; " if there are several: unknown keys with the nearest valid one,
 /// wrong types, values out of range. Observers, fallbacks and rules are code and not read here. Reads environment
 /// variables and files.
-inline Result<ClientOptions> client_options_from_json(const nlohmann::json& json) {
+template <class Json = nlohmann::json>
+Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>& json) {
     using detail::JsonReader;
     ClientOptions options;
     std::vector<std::string> mistakes;
-    const JsonReader root{json, "", mistakes};
+    const JsonReader<Json> root{json, "", mistakes};
     root.object([&](const auto& member) {
         member("name", options.name);
         member("base_url", options.base_url);
-        member("headers", [&](const JsonReader& own) { detail::read_headers(own, options.headers); });
-        member("auth", [&](const JsonReader& own) { detail::read_auth(own, options.auth); });
-        member("timeouts", [&](const JsonReader& own) {
+        member("headers", [&](const JsonReader<Json>& own) { detail::read_headers(own, options.headers); });
+        member("auth", [&](const JsonReader<Json>& own) { detail::read_auth(own, options.auth); });
+        member("timeouts", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("attempt", options.timeouts.attempt);
                 part("connect", options.timeouts.connect);
                 part("deadline", options.timeouts.deadline);
             });
         });
-        member("circuit_breaker", [&](const JsonReader& own) {
+        member("circuit_breaker", [&](const JsonReader<Json>& own) {
             auto& breaker = options.circuit_breaker;
             own.object([&](const auto& part) {
                 part("name", breaker.name);
-                part("trip", [&](const JsonReader& trip) { detail::read_trip(trip, breaker.trip); });
+                part("trip", [&](const JsonReader<Json>& trip) { detail::read_trip(trip, breaker.trip); });
                 part("recovery_timeout", breaker.recovery_timeout);
                 part("half_open_probes", breaker.half_open_probes);
                 part("success_threshold", breaker.success_threshold);
@@ -231,33 +239,34 @@ inline Result<ClientOptions> client_options_from_json(const nlohmann::json& json
                 part("deadline_counts_after", breaker.deadline_counts_after);
             });
         });
-        member("rate_limit", [&](const JsonReader& own) {
+        member("rate_limit", [&](const JsonReader<Json>& own) {
             auto& limit = options.rate_limit;
             own.object([&](const auto& part) {
-                part("algorithm", [&](const JsonReader& a) { detail::read_algorithm(a, limit.algorithm); });
+                part("algorithm", [&](const JsonReader<Json>& a) { detail::read_algorithm(a, limit.algorithm); });
                 part("max_wait", limit.max_wait);
                 part("max_pause", limit.max_pause);
-                part("per_endpoint", [&](const JsonReader& endpoint) {
+                part("per_endpoint", [&](const JsonReader<Json>& endpoint) {
                     endpoint.object([&](const auto& inner) {
-                        inner("algorithm",
-                              [&](const JsonReader& a) { detail::read_algorithm(a, limit.per_endpoint.algorithm); });
+                        inner("algorithm", [&](const JsonReader<Json>& a) {
+                            detail::read_algorithm(a, limit.per_endpoint.algorithm);
+                        });
                         inner("max_endpoints", limit.per_endpoint.max_endpoints);
                     });
                 });
             });
         });
-        member("retry", [&](const JsonReader& own) {
+        member("retry", [&](const JsonReader<Json>& own) {
             auto& retry = options.retry;
             own.object([&](const auto& part) {
                 part("max_retries", retry.max_retries);
                 part("max_retry_after", retry.max_retry_after);
                 part("seed", retry.seed);
-                part("backoff", [&](const JsonReader& backoff) {
+                part("backoff", [&](const JsonReader<Json>& backoff) {
                     backoff.object([&](const auto& inner) {
                         inner("base", retry.backoff.base);
                         inner("multiplier", retry.backoff.multiplier);
                         inner("cap", retry.backoff.cap);
-                        inner("jitter", [&](const JsonReader& jitter) {
+                        inner("jitter", [&](const JsonReader<Json>& jitter) {
                             jitter.read_word(retry.backoff.jitter, {{"none", Jitter::none},
                                                                     {"full", Jitter::full},
                                                                     {"equal", Jitter::equal},
@@ -267,18 +276,18 @@ inline Result<ClientOptions> client_options_from_json(const nlohmann::json& json
                 });
             });
         });
-        member("cache", [&](const JsonReader& own) {
+        member("cache", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("ttl", options.cache.ttl);
                 part("stale_if_error", options.cache.stale_if_error);
-                part("lifetime", [&](const JsonReader& lifetime) {
+                part("lifetime", [&](const JsonReader<Json>& lifetime) {
                     lifetime.read_word(options.cache.lifetime, {{"answer_first", CacheLifetime::answer_first},
                                                                 {"ttl_always", CacheLifetime::ttl_always}});
                 });
             });
         });
-        member("max_response_bytes", [&](const JsonReader& own) { own.read_size(options.max_response_bytes); });
-        member("redirects", [&](const JsonReader& own) {
+        member("max_response_bytes", [&](const JsonReader<Json>& own) { own.read_size(options.max_response_bytes); });
+        member("redirects", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("max", options.redirects.max);
                 part("cross_origin", options.redirects.cross_origin);

@@ -37,15 +37,16 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 /// "a string", "an object": what a value is, without showing it.
-inline std::string_view kind_of(const nlohmann::json& value) {
+template <class Json>
+std::string_view kind_of(const Json& value) {
     switch (value.type()) {
-        case nlohmann::json::value_t::null: return "null";
-        case nlohmann::json::value_t::object: return "an object";
-        case nlohmann::json::value_t::array: return "an array";
-        case nlohmann::json::value_t::string: return "a string";
-        case nlohmann::json::value_t::boolean: return "true or false";
-        case nlohmann::json::value_t::binary: return "binary data";
-        case nlohmann::json::value_t::discarded: return "nothing";
+        case Json::value_t::null: return "null";
+        case Json::value_t::object: return "an object";
+        case Json::value_t::array: return "an array";
+        case Json::value_t::string: return "a string";
+        case Json::value_t::boolean: return "true or false";
+        case Json::value_t::binary: return "binary data";
+        case Json::value_t::discarded: return "nothing";
         default: return "a number";
     }
 }
@@ -65,18 +66,20 @@ inline std::string excerpt(std::string_view text) {
 }
 
 /// A value for a message: a number or word as it stands, a structure by its kind (it may be deep, and is long).
-inline std::string shown(const nlohmann::json& value) {
-    if (value.is_string()) return "\"" + excerpt(value.get_ref<const std::string&>()) + "\"";
+template <class Json>
+std::string shown(const Json& value) {
+    if (value.is_string()) return "\"" + excerpt(value.template get_ref<const std::string&>()) + "\"";
     return value.is_number() || value.is_boolean() ? value.dump() : std::string{kind_of(value)};
 }
 
 /// A value in a configuration and the path to it. Mistakes are collected by path; a mistaken value is left out.
+template <class Json>
 class JsonReader {
 public:
-    JsonReader(const nlohmann::json& value, std::string path, std::vector<std::string>& mistakes)
+    JsonReader(const Json& value, std::string path, std::vector<std::string>& mistakes)
         : value_{value}, path_{std::move(path)}, mistakes_{mistakes} {}
 
-    const nlohmann::json& value() const noexcept { return value_; }
+    const Json& value() const noexcept { return value_; }
     const std::string& path() const noexcept { return path_; }
     void mistake(std::string_view what) const {
         mistakes_.push_back((path_.empty() ? "the configuration" : path_) + ": " + std::string{what});
@@ -84,7 +87,7 @@ public:
 
     void read(std::string& into) const {
         if (value_.is_string())
-            into = value_.get<std::string>();
+            into = value_.template get<std::string>();
         else
             wrong_type("a string");
     }
@@ -95,9 +98,11 @@ public:
             mistake("must be an integer, got " + (value_.is_number() ? shown(value_) : std::string{kind_of(value_)}));
             return false;
         }
-        const bool negative = !value_.is_number_unsigned() && value_.get<std::int64_t>() < 0;
-        if (negative ? std::in_range<T>(value_.get<std::int64_t>()) : std::in_range<T>(value_.get<std::uint64_t>())) {
-            into = negative ? static_cast<T>(value_.get<std::int64_t>()) : static_cast<T>(value_.get<std::uint64_t>());
+        const bool negative = !value_.is_number_unsigned() && value_.template get<std::int64_t>() < 0;
+        if (negative ? std::in_range<T>(value_.template get<std::int64_t>())
+                     : std::in_range<T>(value_.template get<std::uint64_t>())) {
+            into = negative ? static_cast<T>(value_.template get<std::int64_t>())
+                            : static_cast<T>(value_.template get<std::uint64_t>());
             return true;
         }
         mistake("must be " + std::to_string(std::numeric_limits<T>::min()) + " to " +
@@ -106,13 +111,13 @@ public:
     }
     void read(double& into) const {
         if (value_.is_number())
-            into = value_.get<double>();
+            into = value_.template get<double>();
         else
             wrong_type("a number");
     }
     void read(bool& into) const {
         if (value_.is_boolean())
-            into = value_.get<bool>();
+            into = value_.template get<bool>();
         else
             wrong_type("true or false");
     }
@@ -120,7 +125,7 @@ public:
         if (value_.is_number())
             return mistake("must be a duration with its unit, such as \"250ms\" or \"2min\", got " + shown(value_));
         if (!value_.is_string()) return wrong_type("a duration such as \"250ms\" or \"2min\"");
-        const auto& text = value_.get_ref<const std::string&>();
+        const auto& text = value_.template get_ref<const std::string&>();
         if (const auto parsed = parse_duration(text))
             into = *parsed;
         else
@@ -139,7 +144,7 @@ public:
             read(into);
             return;
         }
-        if (const auto parsed = parse_size(value_.get_ref<const std::string&>()))
+        if (const auto parsed = parse_size(value_.template get_ref<const std::string&>()))
             into = *parsed;
         else
             mistake("must be a number of bytes such as 65536 or \"16MiB\", got " + shown(value_));
@@ -187,7 +192,7 @@ public:
         return mistakes_.size() == before;
     }
 
-    JsonReader member(std::string_view key, const nlohmann::json& value) const {
+    JsonReader member(std::string_view key, const Json& value) const {
         return {value, (path_.empty() ? "" : path_ + ".") + excerpt(key), mistakes_};
     }
 
@@ -231,7 +236,7 @@ private:
         return nearest.empty() ? "" : "; did you mean \"" + std::string{nearest} + "\"?";
     }
 
-    const nlohmann::json& value_;
+    const Json& value_;
     std::string path_;
     std::vector<std::string>& mistakes_;
 };

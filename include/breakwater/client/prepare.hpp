@@ -55,6 +55,7 @@ public:
     const std::vector<std::string>& credential_headers() const noexcept { return credential_headers_; }
 
     /// Fills in URL, headers and body. `request` brings its method, and headers and body of its own if it has any.
+    template <class Json = nlohmann::json>
     Result<void> prepare(Request& request, std::string_view target, const RequestOptions& options) const {
         const auto bad = [](std::string message) { return fail(Errc::invalid_request, std::move(message)); };
         if (options.timeout && *options.timeout <= Duration{0}) return bad("timeout: must be > 0s");
@@ -67,7 +68,8 @@ public:
         override_by(request.headers, options.headers);
         if (options.json.is_discarded() ? false : options.body.has_value()) return bad("json and body: give one");
         if (!options.json.is_discarded()) {
-            request.body = options.json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+            const Json& document = options.json;
+            request.body = document.dump(-1, ' ', false, Json::error_handler_t::replace);
             if (!request.headers.contains("Content-Type")) request.headers.add("Content-Type", "application/json");
         } else if (options.body) {
             request.body = options.body;

@@ -12,7 +12,8 @@
 namespace breakwater {
 
 /// As JSON; durations are milliseconds.
-inline void to_json(nlohmann::json& json, const CircuitSnapshot& seen) {
+template <class Json>
+void to_json(Json& json, const CircuitSnapshot& seen) {
     const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
     json = {{"name", seen.name},
             {"state", to_string(seen.state)},
@@ -23,15 +24,16 @@ inline void to_json(nlohmann::json& json, const CircuitSnapshot& seen) {
             {"probe_successes", seen.probe_successes},
             {"late_results", seen.late_results},
             {"in_state_ms", ms(seen.in_state)},
-            {"retry_after_ms", seen.retry_after ? nlohmann::json(ms(*seen.retry_after)) : nlohmann::json(nullptr)}};
+            {"retry_after_ms", seen.retry_after ? Json(ms(*seen.retry_after)) : Json(nullptr)}};
 }
 
 /// As JSON; durations are milliseconds, `available` is null where nothing limits.
-inline void to_json(nlohmann::json& json, const RateLimiterSnapshot& seen) {
+template <class Json>
+void to_json(Json& json, const RateLimiterSnapshot& seen) {
     const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
     const bool limited = seen.available != std::numeric_limits<std::int64_t>::max();
     json = {{"name", seen.name},
-            {"available", limited ? nlohmann::json(seen.available) : nlohmann::json(nullptr)},
+            {"available", limited ? Json(seen.available) : Json(nullptr)},
             {"paused_for_ms", ms(seen.paused_for)},
             {"retry_after_ms", ms(seen.retry_after)}};
 }

@@ -17,8 +17,9 @@ namespace breakwater {
 inline constexpr std::size_t max_json_depth = 500;
 
 /// The document in `text`, or `Errc::decode_failed` with the place of the first mistake. The text itself, which may
-/// hold secrets, is never repeated.
-Result<nlohmann::json> parse_json(std::string_view text);
+/// hold secrets, is never repeated. (What works on JSON is a template so that only a source that uses it pays for it.)
+template <class Json = nlohmann::json>
+Result<Json> parse_json(std::string_view text);
 
 /// A JSON document that is parsed on first use and kept. Empty, it owns no memory; copies are deep.
 class JsonDocument {
@@ -37,12 +38,13 @@ public:
     nlohmann::json* get() const noexcept { return document_.load(std::memory_order_acquire); }
 
     /// The document, parsed from `text` if there is none yet. Several threads may call it at once: one result is kept.
-    Result<nlohmann::json*> parse(std::string_view text) const {
+    template <class Json = nlohmann::json>
+    Result<Json*> parse(std::string_view text) const {
         if (auto* kept = get()) return kept;
-        auto parsed = parse_json(text);
+        auto parsed = parse_json<Json>(text);
         if (!parsed) return fail(std::move(parsed.error()));
-        auto* fresh = new nlohmann::json(std::move(*parsed));
-        nlohmann::json* kept = nullptr;
+        auto* fresh = new Json(std::move(*parsed));
+        Json* kept = nullptr;
         if (document_.compare_exchange_strong(kept, fresh, std::memory_order_acq_rel)) return fresh;
         delete fresh;
         return kept;
@@ -98,16 +100,17 @@ inline std::string describe_place(std::string_view text, std::size_t byte) {
 
 }  // namespace detail
 
-inline Result<nlohmann::json> parse_json(std::string_view text) {
+template <class Json>
+Result<Json> parse_json(std::string_view text) {
     if (text.empty()) return fail(Errc::decode_failed, "not JSON: it is empty");
     if (detail::is_too_deep(text)) {
         return fail(Errc::decode_failed, "JSON nested more than " + std::to_string(max_json_depth) + " levels deep");
     }
     try {
-        return nlohmann::json::parse(text);
-    } catch (const nlohmann::json::parse_error& error) {  // its what() quotes the text
+        return Json::parse(text);
+    } catch (const typename Json::parse_error& error) {  // its what() quotes the text
         return fail(Errc::decode_failed, "not JSON at " + detail::describe_place(text, error.byte));
-    } catch (const nlohmann::json::exception&) {
+    } catch (const typename Json::exception&) {
         return fail(Errc::decode_failed, "JSON with a number out of range");
     }
 }

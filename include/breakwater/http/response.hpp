@@ -57,28 +57,39 @@ struct Response {
     /// The body as JSON, parsed on first use and kept here: changes to it stay in this response, later changes to
     /// `body` do not show. A body that is not JSON throws `Exception` with `Errc::decode_failed`, the path of the URL
     /// and the place of the mistake.
-    nlohmann::json& json() & { return parsed(); }
-    const nlohmann::json& json() const& { return parsed(); }
-    nlohmann::json& json() && = delete;  // the document would be gone with the response
-    const nlohmann::json& json() const&& = delete;
+    template <class Json = nlohmann::json>
+    Json& json() & {
+        return parsed<Json>();
+    }
+    template <class Json = nlohmann::json>
+    const Json& json() const& {
+        return parsed<Json>();
+    }
+    template <class Json = nlohmann::json>
+    Json& json() && = delete;  // the document would be gone with the response
+    template <class Json = nlohmann::json>
+    const Json& json() const&& = delete;
 
     /// The same document as a value of its own, and the mistake as an error. What `json()` has not kept already is
     /// parsed again by each call.
-    Result<nlohmann::json> try_json() const& {
+    template <class Json = nlohmann::json>
+    Result<Json> try_json() const& {
         if (const auto* kept = document.get()) return *kept;
-        auto own = parse_json(body);
+        auto own = parse_json<Json>(body);
         if (!own) return fail(explain(std::move(own.error())));
         return own;
     }
-    Result<nlohmann::json> try_json() && {
+    template <class Json = nlohmann::json>
+    Result<Json> try_json() && {
         if (auto* kept = document.get()) return std::move(*kept);
-        return std::as_const(*this).try_json();
+        return std::as_const(*this).template try_json<Json>();
     }
 
 private:
     // Without "private" data the struct stays an aggregate.
-    nlohmann::json& parsed() const {
-        auto result = document.parse(body);
+    template <class Json>
+    Json& parsed() const {
+        auto result = document.parse<Json>(body);
         if (!result) throw_error(explain(std::move(result.error())));
         return **result;
     }

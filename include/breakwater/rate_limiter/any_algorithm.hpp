@@ -88,6 +88,4 @@ inline Result<void> validate(const AnyAlgorithm& algorithm, std::string_view pat
     return std::visit([&](const auto& chosen) { return validate(chosen, path); }, algorithm.choice());
 }
 
-static_assert(RateAlgorithm<NoLimit> && RateAlgorithm<AnyAlgorithm>);
-
 }  // namespace breakwater

@@ -119,6 +119,4 @@ inline Result<void> validate(const FixedWindow& limit, std::string_view path) {
     return {};
 }
 
-static_assert(RateAlgorithm<FixedWindow>);
-
 }  // namespace breakwater

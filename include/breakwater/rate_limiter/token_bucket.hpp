@@ -134,6 +134,4 @@ inline Result<void> validate(const TokenBucket& bucket, std::string_view path) {
     return {};
 }
 
-static_assert(RateAlgorithm<TokenBucket>);
-
 }  // namespace breakwater

@@ -102,11 +102,10 @@ public:
     /// Keeps `value` for `ttl` in place of any earlier one. A value larger than the whole bound is not kept.
     void put(std::string_view key, std::string value, Duration ttl) const {
         if (ttl <= Duration{0}) return erase(key);
-        const Instant now = clock().now();
-        world_->blobs.put(key, std::move(value), ttl < Instant::max() - now ? now + ttl : Instant::max());
+        world_->blobs.put(key, std::move(value), ttl);
     }
     /// The value, or null if there is none or its time has passed.
-    std::shared_ptr<const std::string> get(std::string_view key) const { return world_->blobs.get(key, clock().now()); }
+    std::shared_ptr<const std::string> get(std::string_view key) const { return world_->blobs.get(key); }
     void erase(std::string_view key) const { world_->blobs.erase(key); }
 
     /// How many named cells and blob bytes are kept, for tests and snapshots.
@@ -128,13 +127,13 @@ private:
         std::optional<Instant> idle_since;
     };
     struct World {
-        World(C c, const MemoryStoreOptions& o) : clock{std::move(c)}, options{o}, blobs{o.max_blob_bytes} {}
+        World(C c, const MemoryStoreOptions& o) : clock{std::move(c)}, options{o}, blobs{clock, o.max_blob_bytes} {}
         const C clock;
         const MemoryStoreOptions options;
         std::mutex mutex;
         std::unordered_map<std::string, Entry> cells;
         std::size_t sweep_at = 64;
-        memory::Blobs blobs;
+        memory::Blobs<C> blobs;
     };
 
     template <class M, class Decision>
@@ -181,7 +180,5 @@ template <Clock C>
 MemoryStore(C) -> MemoryStore<C>;
 template <Clock C>
 MemoryStore(C, MemoryStoreOptions) -> MemoryStore<C>;
-
-static_assert(Store<MemoryStore<>>);
 
 }  // namespace breakwater

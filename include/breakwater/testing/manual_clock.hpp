@@ -89,6 +89,4 @@ private:
     std::shared_ptr<Shared> shared_;
 };
 
-static_assert(Clock<ManualClock>);
-
 }  // namespace breakwater

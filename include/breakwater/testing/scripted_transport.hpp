@@ -160,6 +160,4 @@ private:
     std::shared_ptr<State> state_;
 };
 
-static_assert(Transport<ScriptedTransport>);
-
 }  // namespace breakwater

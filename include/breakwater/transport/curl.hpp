@@ -69,6 +69,4 @@ private:
     std::shared_ptr<curl::Pool> pool_;
 };
 
-static_assert(Transport<CurlTransport>);
-
 }  // namespace breakwater

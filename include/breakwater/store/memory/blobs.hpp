@@ -13,13 +13,16 @@
 
 namespace breakwater::memory {
 
-/// Byte strings with a time to live, at most `capacity` bytes of keys, values and bookkeeping together; the least
-/// recently used go first. Thread-safe.
+/// Byte strings with a time to live by clock `C`, at most `capacity` bytes of keys, values and bookkeeping together;
+/// the least recently used go first. Thread-safe.
+template <Clock C>
 class Blobs {
 public:
-    explicit Blobs(std::size_t capacity) : capacity_{capacity} {}
+    Blobs(C clock, std::size_t capacity) : clock_{std::move(clock)}, capacity_{capacity} {}
 
-    void put(std::string_view key, std::string value, Instant expires) {
+    void put(std::string_view key, std::string value, Duration ttl) {
+        const Instant now = clock_.now();
+        const Instant expires = ttl < Instant::max() - now ? now + ttl : Instant::max();
         const std::size_t size = key.size() + value.size() + overhead;
         const std::scoped_lock lock{mutex_};
         remove(key);
@@ -30,7 +33,8 @@ public:
         bytes_ += size;
     }
 
-    std::shared_ptr<const std::string> get(std::string_view key, Instant now) {
+    std::shared_ptr<const std::string> get(std::string_view key) {
+        const Instant now = clock_.now();
         const std::scoped_lock lock{mutex_};
         const auto found = index_.find(key);
         if (found == index_.end()) return nullptr;
@@ -71,11 +75,12 @@ private:
         entries_.erase(entry);
     }
 
+    const C clock_;
     const std::size_t capacity_;
     mutable std::mutex mutex_;
     std::size_t bytes_ = 0;
     std::list<Entry> entries_;  // most recently used first
-    std::unordered_map<std::string_view, std::list<Entry>::iterator> index_;
+    std::unordered_map<std::string_view, typename std::list<Entry>::iterator> index_;
 };
 
 }  // namespace breakwater::memory

@@ -6,12 +6,12 @@
 #include <array>
 #include <atomic>
 #include <bit>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <thread>
 #include <type_traits>
+
+#include <time.h>
 
 namespace breakwater::memory {
 
@@ -129,7 +129,8 @@ private:
     [[gnu::noinline, gnu::cold]] std::uint64_t wait_for_lock() const noexcept {
         for (int tries = 1;;) {
             while ((hot_.load(std::memory_order_relaxed) & locked) != 0) {
-                if (++tries > 64) std::this_thread::sleep_for(std::chrono::microseconds{50});
+                constexpr timespec fifty_microseconds{.tv_sec = 0, .tv_nsec = 50'000};
+                if (++tries > 64) ::nanosleep(&fifty_microseconds, nullptr);
             }
             const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
             if ((before & locked) == 0) return before;
