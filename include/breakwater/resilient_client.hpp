@@ -152,6 +152,12 @@ private:
         if (auto ok = shared.preparation.prepare(request, target, options); !ok) {
             return fail(std::move(ok.error().set_subject(subject)));
         }
+        return make(std::move(request), subject, options);
+    }
+
+    /// Makes a call whose request is complete. (Of its own, so that the result is made where the caller wants it.)
+    Result<Response> make(Request request, const std::string& subject, const RequestOptions& options) const {
+        Shared& shared = *shared_;
         CallType call{shared.store.clock(), std::move(request), options};
         call.stop = &options.stop;
         call.set_observer(shared.options.observer);

@@ -1,16 +1,20 @@
-// The whole client against a hand-written loop on one reused libcurl easy handle: GET of 200 bytes, keep-alive,
-// loopback. The two take turns in small batches within one run; compared are the medians of their batches.
+// The whole client, and its transport alone, against a hand-written loop on one reused libcurl easy handle: GET of 200
+// bytes, keep-alive, loopback; all three send the same request. They take turns in one run, and the medians of their
+// turns are compared. The CPU time is this process's alone: the server is another.
+#include "figure.hpp"
 #include "loopback_server.hpp"
 
 #include <breakwater/resilient_client.hpp>
 
 #include <curl/curl.h>
-#include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
-#include <chrono>
+#include <array>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,37 +24,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Cost {
-    double wall_us;
-    double cpu_us;
-};
-
-double cpu_us() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    const auto us = [](const timeval& t) {
-        return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec);
-    };
-    return us(usage.ru_utime) + us(usage.ru_stime);
-}
-
-template <class Call>
-Cost batch(Call& call) {
-    constexpr int calls = 500;
-    const double cpu = cpu_us();
-    const auto wall = std::chrono::steady_clock::now();
-    for (int i = 0; i < calls; ++i) call();
-    const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - wall;
-    return {took.count() / calls, (cpu_us() - cpu) / calls};
-}
-
-Cost median(std::vector<Cost> costs) {
-    const auto middle = [&](double Cost::* of) {
-        std::ranges::sort(costs, {}, of);
-        return costs[costs.size() / 2].*of;
-    };
-    return {middle(&Cost::wall_us), middle(&Cost::cpu_us)};
-}
+constexpr std::size_t body_bytes = 200;
+constexpr const char* user_agent = "breakwater/bench";
 
 void check(bool good) {
     if (good) return;
@@ -58,50 +33,111 @@ void check(bool good) {
     std::exit(1);
 }
 
+/// What a user would write without breakwater.
+class ByHand {
+public:
+    explicit ByHand(const std::string& url) {
+        headers_.reset(curl_slist_append(headers_.release(), (std::string{"User-Agent: "} + user_agent).c_str()));
+        headers_.reset(
+            curl_slist_append(headers_.release(), ("Accept-Encoding: " + bw::curl::accepted_encodings()).c_str()));
+        curl_easy_setopt(easy_.get(), CURLOPT_URL, url.c_str());
+        curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers_.get());
+        curl_easy_setopt(easy_.get(), CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, 10'000L);
+        curl_easy_setopt(easy_.get(), CURLOPT_WRITEFUNCTION, &append);
+        curl_easy_setopt(easy_.get(), CURLOPT_WRITEDATA, &body_);
+    }
+    ByHand(const ByHand&) = delete;
+    ByHand& operator=(const ByHand&) = delete;
+
+    void get() {
+        body_.clear();
+        check(curl_easy_perform(easy_.get()) == CURLE_OK && body_.size() == body_bytes);
+    }
+
+private:
+    static std::size_t append(char* data, std::size_t size, std::size_t count, void* body) {
+        static_cast<std::string*>(body)->append(data, size * count);
+        return size * count;
+    }
+
+    std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers_{nullptr, &curl_slist_free_all};
+    std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy_{curl_easy_init(), &curl_easy_cleanup};
+    std::string body_;
+};
+
+/// Of one call, in microseconds.
+struct Cost {
+    double wall;
+    double cpu;
+};
+
+double read_us(clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+}
+
+struct Contender {
+    const char* name;
+    std::function<void()> get;
+    std::vector<Cost> turns{};
+
+    void take_turn() {
+        constexpr int calls = 20;
+        const double wall = read_us(CLOCK_MONOTONIC);
+        const double cpu = read_us(CLOCK_PROCESS_CPUTIME_ID);
+        for (int i = 0; i < calls; ++i) get();
+        turns.push_back({(read_us(CLOCK_MONOTONIC) - wall) / calls, (read_us(CLOCK_PROCESS_CPUTIME_ID) - cpu) / calls});
+    }
+
+    double median(double Cost::* what) {
+        const auto middle = turns.begin() + static_cast<std::ptrdiff_t>(turns.size() / 2);
+        std::ranges::nth_element(turns, middle, {}, what);
+        return (*middle).*what;
+    }
+};
+
 }  // namespace
 
 int main() {
-    const bw::bench::LoopbackServer server{200};
-
+    const bw::bench::LoopbackServer server{body_bytes};
+    const std::string url = server.url("/users/42");
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy{curl_easy_init(), &curl_easy_cleanup};
-    std::string body;
-    curl_easy_setopt(easy.get(), CURLOPT_URL, server.url("/users/42").c_str());
-    curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy.get(), CURLOPT_TIMEOUT_MS, 10'000L);
-    const auto append = [](char* data, std::size_t size, std::size_t count, void* into) -> std::size_t {
-        static_cast<std::string*>(into)->append(data, size * count);
-        return size * count;
-    };
-    curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, +append);
-    curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &body);
-    auto by_hand = [&] {
-        body.clear();
-        check(curl_easy_perform(easy.get()) == CURLE_OK && body.size() == 200);
-    };
 
+    ByHand by_hand{url};
+    const bw::CurlTransport transport;
+    const bw::Request request{.url = url, .headers = {{"User-Agent", user_agent}}};
     const bw::ResilientClient client{bw::ClientOptions{
         .name = "bench",
         .base_url = server.url(""),
+        .headers = {{"User-Agent", user_agent}},
         .rate_limit = {.algorithm = bw::TokenBucket{.permits = 1'000'000, .period = 1s, .burst = 1'000'000}},
     }};
-    auto guarded = [&] {
-        const auto response = client.get("/users/42");
-        check(response && response->body.size() == 200);
+    const auto complete = [](const bw::Result<bw::Response>& response) {
+        return response && response->body.size() == body_bytes;
     };
 
-    batch(by_hand);
-    batch(guarded);
-    std::vector<Cost> hand;
-    std::vector<Cost> ours;
-    for (int round = 0; round < 41; ++round) {
-        hand.push_back(batch(by_hand));
-        ours.push_back(batch(guarded));
+    std::array contenders{
+        Contender{"libcurl easy handle by hand", [&] { by_hand.get(); }},
+        Contender{"CurlTransport", [&] { check(complete(transport.send(request))); }},
+        Contender{"ResilientClient", [&] { check(complete(client.get("/users/42"))); }},
+    };
+    for (std::size_t turn = 0; turn < 1500; ++turn) {
+        for (std::size_t i = 0; i < contenders.size(); ++i) contenders[(turn + i) % contenders.size()].take_turn();
     }
-    const Cost a = median(hand);
-    const Cost b = median(ours);
-    std::printf("GET, 200 bytes, keep-alive, loopback    wall us    CPU us\n");
-    std::printf("libcurl easy handle by hand            %8.2f  %8.2f\n", a.wall_us, a.cpu_us);
-    std::printf("ResilientClient                        %8.2f  %8.2f\n", b.wall_us, b.cpu_us);
-    std::printf("ratio (reach: <= 1.04)                 %8.3f  %8.3f\n", b.wall_us / a.wall_us, b.cpu_us / a.cpu_us);
+
+    std::printf("%-30s %8s %8s\n", "GET", "wall us", "CPU us");
+    for (Contender& contender : contenders) {
+        std::printf("%-30s %8.2f %8.2f\n", contender.name, contender.median(&Cost::wall), contender.median(&Cost::cpu));
+    }
+    auto& [hand, bare, whole] = contenders;
+    const auto ratio = [&](Contender& contender, double Cost::* what) {
+        return contender.median(what) / hand.median(what);
+    };
+    bw::bench::print_figure("transport's GET to a hand-written libcurl loop's, wall", "", ratio(bare, &Cost::wall));
+    bw::bench::print_figure("transport's GET to a hand-written libcurl loop's, CPU", "", ratio(bare, &Cost::cpu));
+    bw::bench::print_figure("client's GET to a hand-written libcurl loop's, wall", "<= 1.04",
+                            ratio(whole, &Cost::wall));
+    bw::bench::print_figure("client's GET to a hand-written libcurl loop's, CPU", "<= 1.04", ratio(whole, &Cost::cpu));
 }

@@ -1,6 +1,8 @@
 // README.md lists every option of the client with its default: this compares the table with the code.
 #include <breakwater/client/options.hpp>
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/store/memory.hpp>
+#include <breakwater/transport/curl/options.hpp>
 
 #include <catch_shim.hpp>
 
@@ -32,6 +34,13 @@ Table table_of_readme() {
 std::string text(bw::Duration value) { return bw::detail::option_text(value); }
 std::string text(std::integral auto value) { return std::to_string(value); }
 
+/// A rule cannot be looked into: without one, what `retry_by_default` says holds.
+bool has_rule(const bw::RetryRule& rule) {
+    const bw::Error lost{bw::Errc::receive_failed};
+    const bw::Error large{bw::Errc::too_large};
+    return rule(lost) != bw::retry_by_default(lost) || rule(large) != bw::retry_by_default(large);
+}
+
 Table table_of_code() {
     const bw::ClientOptions o;
     Table t;
@@ -46,6 +55,13 @@ Table table_of_code() {
     const auto& rule = o.circuit_breaker.trip.rule();
     const auto* streak = std::get_if<bw::ConsecutiveFailures>(&rule);
     t["circuit_breaker.trip"] = streak ? "`ConsecutiveFailures{" + text(streak->count) + "}`" : "SOMETHING";
+    t["circuit_breaker.name"] = none(o.circuit_breaker.name.empty());
+    const bw::FailureRate rate;
+    t["FailureRate"] = "ratio " + bw::detail::option_text(rate.ratio) + ", window " +
+                       (std::holds_alternative<bw::CountWindow>(rate.window) ? "CountWindow" : "TimeWindow") +
+                       ", minimum_calls " + text(rate.minimum_calls);
+    t["CountWindow`, `TimeWindow"] = "size " + text(bw::CountWindow{}.size) + "; duration " +
+                                     text(bw::TimeWindow{}.duration) + ", buckets " + text(bw::TimeWindow{}.buckets);
     t["circuit_breaker.recovery_timeout"] = text(o.circuit_breaker.recovery_timeout);
     t["circuit_breaker.half_open_probes"] = text(o.circuit_breaker.half_open_probes);
     t["circuit_breaker.success_threshold"] = text(o.circuit_breaker.success_threshold);
@@ -53,9 +69,14 @@ Table table_of_code() {
     t["circuit_breaker.deadline_counts_after"] = text(o.circuit_breaker.deadline_counts_after);
     t["circuit_breaker.classify"] = none(!o.circuit_breaker.classify);
     t["rate_limit.algorithm"] = none(o.rate_limit.algorithm.is_none());
+    const bw::TokenBucket bucket;
+    t["TokenBucket"] =
+        "permits " + text(bucket.permits) + ", period " + text(bucket.period) + ", burst " + none(!bucket.burst);
+    t["FixedWindow"] = "permits " + text(bw::FixedWindow{}.permits) + ", window " + text(bw::FixedWindow{}.window);
     t["rate_limit.max_wait"] = text(o.rate_limit.max_wait);
     t["rate_limit.max_pause"] = text(o.rate_limit.max_pause);
     t["rate_limit.per_endpoint.algorithm"] = none(o.rate_limit.per_endpoint.algorithm.is_none());
+    t["rate_limit.per_endpoint.key"] = none(!o.rate_limit.per_endpoint.key);
     t["rate_limit.per_endpoint.max_endpoints"] = text(o.rate_limit.per_endpoint.max_endpoints);
     t["retry.max_retries"] = text(o.retry.max_retries);
     t["retry.backoff.base"] = text(o.retry.backoff.base);
@@ -63,14 +84,24 @@ Table table_of_code() {
     t["retry.backoff.cap"] = text(o.retry.backoff.cap);
     t["retry.backoff.jitter"] = o.retry.backoff.jitter == bw::Jitter::full ? "full" : "SOMETHING";
     t["retry.max_retry_after"] = text(o.retry.max_retry_after);
+    t["retry.on"] = none(!has_rule(o.retry.on));
+    t["retry.seed"] = none(!o.retry.seed);
     t["cache.ttl"] = none(!o.cache.ttl);
     t["cache.stale_if_error"] = text(o.cache.stale_if_error);
     t["cache.lifetime"] = o.cache.lifetime == bw::CacheLifetime::answer_first ? "answer_first" : "SOMETHING";
     t["fallback.answer"] = none(!o.fallback.answer);
+    const auto* on = o.fallback.on.target<bool (*)(const bw::Error&) noexcept>();
+    t["fallback.on"] = on && *on == &bw::fallback_by_default ? "fallback_by_default" : "SOMETHING";
     t["max_response_bytes"] = text(o.max_response_bytes >> 20) + "MiB";
     t["redirects.max"] = text(o.redirects.max);
     t["redirects.cross_origin"] = o.redirects.cross_origin ? "true" : "false";
     t["observer"] = none(!o.observer);
+    const bw::CurlOptions curl;
+    t["CurlOptions"] = "max_idle " + text(curl.max_idle) + ", max_idle_time " + text(curl.max_idle_time) +
+                       ", max_header_bytes " + text(curl.max_header_bytes >> 10) + "KiB";
+    const bw::MemoryStoreOptions store;
+    t["MemoryStoreOptions"] =
+        "max_blob_bytes " + text(store.max_blob_bytes >> 20) + "MiB, idle_ttl " + text(store.idle_ttl);
     return t;
 }
 

@@ -19,14 +19,13 @@
 
 namespace breakwater {
 
-/// An answer as the caller gets it: one with an error status is an error with the response inside.
-inline Result<Response> judge_status(Response response) {
-    if (!is_error_status(response.status)) return response;
+/// What an answer with an error status is to the caller: an error with the response inside.
+inline Error status_error(Response response) {
     Error error{Errc::http_status};
     error.set_status(response.status);
     error.set_retry_after(parse_retry_after(response.headers, wall_clock_now()));
     error.set_response(std::make_shared<const Response>(std::move(response)));
-    return fail(std::move(error));
+    return error;
 }
 
 /// One attempt: sends the call's request, follows redirects, notes the attempt in the timeline. `take_permit(next)` is
@@ -44,32 +43,35 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
                      .connect_timeout = options.timeouts.connect,
                      .max_response_bytes = options.max_response_bytes,
                      .resendable = !call.only_once};
-    const auto follow = [&]() -> Result<Response> {
-        Request moved;
-        const Request* request = &call.request;
+    const auto make = [&](const Request& request) -> Result<Response> {
+        if (send.timeout <= Duration{0}) return fail(Error{Errc::attempt_timeout});
+        return transport.send(request, send);
+    };
+    const auto follow = [&](Response redirect) -> Result<Response> {
+        Request request = call.request;
         for (unsigned hops = 0;; ++hops) {
-            if (send.timeout <= Duration{0}) return fail(Error{Errc::attempt_timeout});
-            auto response = transport.send(*request, send);
-            if (!response || options.redirects.max == 0) return response;
-            auto next = next_hop(*request, *response, options.redirects);
+            auto next = next_hop(request, redirect, options.redirects);
             if (!next) return fail(std::move(next.error()));
-            if (!*next) return response;
+            if (!*next) return redirect;
             if (hops == options.redirects.max) {
                 Error error{Errc::too_many_redirects};
-                error.set_status(response->status);
-                error.set_response(std::make_shared<const Response>(*std::move(response)));
+                error.set_status(redirect.status);
+                error.set_response(std::make_shared<const Response>(std::move(redirect)));
                 return fail(std::move(error));
             }
             if (auto permit = take_permit(**next); !permit) return fail(std::move(permit.error()));
-            call.emit({.kind = EventKind::redirected, .status = response->status});
-            moved = **std::move(next);
-            request = &moved;
+            call.emit({.kind = EventKind::redirected, .status = redirect.status});
+            request = **std::move(next);
             call.now.forget();
             send.timeout = over - call.now();
+            auto response = make(request);
+            if (!response) return response;
+            redirect = *std::move(response);
         }
     };
-    Result<Response> result = follow();
-    if (result) result = judge_status(*std::move(result));
+    Result<Response> result = make(call.request);
+    if (result && is_redirect_status(result->status) && options.redirects.max > 0) result = follow(*std::move(result));
+    if (result && is_error_status(result->status)) result = fail(status_error(*std::move(result)));
     call.now.forget();
 
     if (!result && result.error().code() == Errc::attempt_timeout && call.deadline < attempt_over) {

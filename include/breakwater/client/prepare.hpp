@@ -10,6 +10,7 @@
 #include <breakwater/version.hpp>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,9 +26,11 @@ inline std::string subject_of(const Method& method, std::string_view target) {
         const auto slash = target.find('/', authority + 3);
         target = slash == target.npos ? std::string_view{"/"} : target.substr(slash);
     }
-    std::string subject{method.name()};
-    subject += ' ';
-    for (const char c : target) subject += c > ' ' && c < '\x7f' ? c : '?';
+    std::string subject;
+    subject.reserve(method.name().size() + 1 + target.size());
+    subject.append(method.name()).append(" ").append(target);
+    for (char& c : std::span{subject}.last(target.size()))
+        if (c <= ' ' || c >= '\x7f') c = '?';
     return subject;
 }
 
