@@ -6,11 +6,14 @@
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/random.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/memory.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -31,12 +34,14 @@ class CircuitBreaker {
     using Cell = typename StoreType::template Cell<Machine>;
     using Rules = typename Machine::Options;
 
+    static constexpr std::uint64_t not_counted = 0;  // no circuit's generation
     struct Shared {
         CircuitBreakerOptions<Trip> options;
         Rules rules;
         StoreType store;
         std::shared_ptr<Cell> cell;
         Error refusal;  // the one that all are copied from
+        mutable Random random;
     };
 
 public:
@@ -80,7 +85,8 @@ public:
                 release(*shared, ticket_);
                 return {};
             }
-            const typename Machine::Record record{ticket_, tally_of(outcome)};
+            if (ticket_.generation == not_counted) return {};
+            const typename Machine::Record record{ticket_, tally_of(outcome), shared->random()};
             return shared->store.apply(Step{*shared->cell, shared->rules, record}, now).transition;
         }
 
@@ -99,8 +105,17 @@ public:
         const auto admission =
             shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
         if (admission.admitted) return Permit{shared_, admission.ticket};
-        return fail(refusal_of(admission.state, admission.retry_after));
+        if (shared_->options.shadow) return Permit{shared_, {.generation = not_counted}};
+        return fail(refusal_of(admission.state, known(admission.retry_after)));
     }
+
+    /// Refuses every call for `span`, by default until `reset` or another force; then the next call is a probe. Calls
+    /// under way go on, and what they report changes nothing.
+    void force_open(Duration span = Duration::max()) const noexcept { command(force(CircuitState::open, span)); }
+    /// Admits every call for `span`, by default until `reset` or another force, and counts nothing.
+    void force_closed(Duration span = Duration::max()) const noexcept { command(force(CircuitState::closed, span)); }
+    /// Closes the circuit, ends a force and forgets all that was counted.
+    void reset() const noexcept { command(typename Machine::Reset{}); }
 
     /// What the circuit looks like now. Changes nothing.
     CircuitSnapshot snapshot() const {
@@ -152,7 +167,8 @@ public:
         if (admission.transition) report(call, *admission.transition, Duration{0});
         if (!admission.admitted) {
             lane.refused_in_ = admission.state;
-            return reject(Errc::circuit_open, admission.retry_after);
+            return shared_->options.shadow ? pass_uncounted(lane, call, admission)
+                                           : reject(Errc::circuit_open, known(admission.retry_after));
         }
         lane.ticket_ = admission.ticket;
         if (admission.ticket.is_probe()) {
@@ -178,8 +194,9 @@ public:
             return done;
         }
         typename Machine::Recorded recorded{};
-        if (!decided_at_a_glance(shared_->store, recording(lane.ticket_, outcome), recorded)) [[unlikely]]
-            record(lane, call, outcome);
+        const Step step{*shared_->cell, shared_->rules, typename Machine::Record{lane.ticket_, tally_of(outcome)}};
+        if (!decided_at_a_glance(shared_->store, step, recorded)) [[unlikely]]
+            record(lane, call, outcome, result ? std::nullopt : result.error().retry_after());
         return done;
     }
 
@@ -193,8 +210,9 @@ private:
         const Rules rules = rules_of(options);
         auto cell = store.template cell<Machine>("circuit", options.name, rules);
         Error refusal = Error::refusal(Errc::circuit_open, options.name);
-        return std::make_shared<const Shared>(
-            Shared{std::move(options), rules, std::move(store), std::move(cell), std::move(refusal)});
+        const auto seed = options.seed;
+        return std::shared_ptr<const Shared>{
+            new Shared{std::move(options), rules, std::move(store), std::move(cell), std::move(refusal), Random{seed}}};
     }
 
     [[gnu::noinline]] static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
@@ -203,17 +221,44 @@ private:
         shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
     }
 
-    auto recording(const CircuitTicket& ticket, Outcome outcome) const noexcept {
-        return Step{*shared_->cell, shared_->rules, typename Machine::Record{ticket, tally_of(outcome)}};
-    }
-
-    [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome) const noexcept {
-        const auto recorded = with_now(
-            call, clock(), [&](auto& now) { return shared_->store.apply(recording(lane.ticket_, outcome), now); });
+    [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome,
+                                  std::optional<Duration> retry_after) const noexcept {
+        if (lane.ticket_.generation == not_counted) return;
+        typename Machine::Record record{lane.ticket_, tally_of(outcome)};
+        if (outcome == Outcome::failure) {
+            record.random = shared_->random();
+            record.retry_after = retry_after;
+        }
+        const auto recorded = with_now(call, clock(), [&](auto& now) {
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, record}, now);
+        });
         if (lane.probes_ != nullptr) [[unlikely]]
             end_probe(lane, call);
         if (recorded.late || recorded.transition) [[unlikely]]
             report(call, recorded);
+    }
+
+    /// In shadow mode: reports the refusal and lets the call through.
+    [[gnu::noinline]] Before pass_uncounted(Lane& lane, auto& call,
+                                            const typename Machine::Admission& admission) const noexcept {
+        lane.ticket_ = {.generation = not_counted};
+        std::optional<Duration> delay;
+        if (admission.retry_after != Duration::max()) delay = admission.retry_after;
+        call.emit({.kind = EventKind::would_refuse, .policy = name(), .code = Errc::circuit_open, .delay = delay});
+        return proceed;
+    }
+
+    static typename Machine::Force force(CircuitState to, Duration span) noexcept {
+        return {to, std::max(span, Duration{0})};
+    }
+    void command(const auto& command) const noexcept {
+        LazyNow now{clock()};
+        shared_->store.apply(Step{*shared_->cell, shared_->rules, command}, now);
+    }
+
+    /// A refusal's delay; negative if nobody knows it.
+    static constexpr Duration known(Duration retry_after) noexcept {
+        return retry_after == Duration::max() ? Duration{-1} : retry_after;
     }
 
     [[gnu::noinline]] static void end_probe(Lane& lane, auto& call) noexcept {
@@ -229,7 +274,8 @@ private:
 
     [[gnu::noinline]] Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
         Error error{shared_->refusal};
-        error.set_circuit(state).set_retry_after(retry_after);
+        error.set_circuit(state);
+        if (retry_after >= Duration{0}) error.set_retry_after(retry_after);
         return error;
     }
 

@@ -17,6 +17,7 @@ enum class EventKind : std::uint8_t {
     attempt_ended,    ///< `took`; `code` if it failed; `status` if an answer arrived.
     retry_scheduled,  ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
     permit_refused,   ///< `policy` refused with `code`; `delay` is its retry_after.
+    would_refuse,     ///< As `permit_refused`, by a policy in shadow mode: the call goes on.
     limiter_waited,   ///< The call waited `delay` for a permit.
     limiter_paused,   ///< The service asked for a pause of `delay`.
     circuit_opened,   ///< `delay` until the first probe.
@@ -37,6 +38,7 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::attempt_ended: return "attempt_ended";
         case EventKind::retry_scheduled: return "retry_scheduled";
         case EventKind::permit_refused: return "permit_refused";
+        case EventKind::would_refuse: return "would_refuse";
         case EventKind::limiter_waited: return "limiter_waited";
         case EventKind::limiter_paused: return "limiter_paused";
         case EventKind::circuit_opened: return "circuit_opened";

@@ -437,7 +437,7 @@ bool is_same(const bw::CircuitBreakerState<Trip>& a, const bw::CircuitBreakerSta
              bw::Instant now) {
     return a.phase == b.phase && a.generation == b.generation && a.changed == b.changed &&
            a.open_until == b.open_until && a.successes == b.successes && a.probes == b.probes &&
-           a.late_results == b.late_results && a.leases == b.leases &&
+           a.late_results == b.late_results && a.leases == b.leases && a.openings == b.openings &&
            trip.counts(a.counted, now) == trip.counts(b.counted, now) &&
            trip.is_settled(a.counted) == trip.is_settled(b.counted);
 }
@@ -458,7 +458,12 @@ int glances_wrongly(const bw::CircuitRules<Trip>& rules, std::uint64_t seed, int
         const std::uint64_t summary = M::summary(state, rules);
         if (summary >> 60 != 0) return step;
         const auto before = state;
-        if (upto(1) == 0) {
+        if (const auto by_hand = upto(60); by_hand < 3) {
+            const bw::Duration span = upto(1) == 0 ? bw::Duration::max() : bw::Duration{jump};
+            if (by_hand == 0) M::apply(state, rules, typename M::Force{CircuitState::open, span}, now);
+            if (by_hand == 1) M::apply(state, rules, typename M::Force{CircuitState::closed, span}, now);
+            if (by_hand == 2) M::apply(state, rules, typename M::Reset{}, now);
+        } else if (upto(1) == 0) {
             typename M::Admission glimpsed{};
             const bool knows = M::glance(summary, typename M::Admit{}, glimpsed) ||
                                M::glance(summary, rules, typename M::Admit{}, now, glimpsed);

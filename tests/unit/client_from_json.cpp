@@ -75,7 +75,8 @@ TEST_CASE("a configuration with everything in it is read") {
             "name": "dairy",
             "trip": {"failure_rate": {"ratio": 0.25, "window": {"duration": "10s", "buckets": 5}, "minimum_calls": 4}},
             "recovery_timeout": "300s", "half_open_probes": 2, "success_threshold": 3, "probe_lease": "1min",
-            "deadline_counts_after": "750ms"
+            "deadline_counts_after": "750ms", "shadow": true, "seed": 9,
+            "recovery_growth": {"multiplier": 2, "cap": "20min", "jitter": 0.1, "heed_retry_after": true}
         },
         "rate_limit": {
             "algorithm": {"fixed_window": {"permits": 20, "window": "60s"}},
@@ -105,6 +106,10 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.circuit_breaker.success_threshold == 3);
     CHECK(options.circuit_breaker.probe_lease == 1min);
     CHECK(options.circuit_breaker.deadline_counts_after == 750ms);
+    CHECK(options.circuit_breaker.recovery_growth ==
+          bw::RecoveryGrowth{.multiplier = 2.0, .cap = 20min, .jitter = 0.1, .heed_retry_after = true});
+    CHECK(options.circuit_breaker.shadow);
+    CHECK(options.circuit_breaker.seed == 9U);
     CHECK(options.rate_limit.algorithm == bw::AnyAlgorithm{bw::FixedWindow{.permits = 20, .window = 60s}});
     CHECK(options.rate_limit.max_wait == 1500ms);
     CHECK(options.rate_limit.max_pause == 10min);

@@ -68,6 +68,12 @@ Table table_of_code() {
     t["circuit_breaker.probe_lease"] = text(o.circuit_breaker.probe_lease);
     t["circuit_breaker.deadline_counts_after"] = text(o.circuit_breaker.deadline_counts_after);
     t["circuit_breaker.classify"] = none(!o.circuit_breaker.classify);
+    const auto& growth = o.circuit_breaker.recovery_growth;
+    t["circuit_breaker.recovery_growth"] = "multiplier " + bw::detail::option_text(growth.multiplier) + ", cap " +
+                                           text(growth.cap) + ", jitter " + bw::detail::option_text(growth.jitter) +
+                                           ", heed_retry_after " + (growth.heed_retry_after ? "true" : "false");
+    t["circuit_breaker.shadow"] = o.circuit_breaker.shadow ? "true" : "false";
+    t["circuit_breaker.seed"] = none(!o.circuit_breaker.seed);
     t["rate_limit.algorithm"] = none(o.rate_limit.algorithm.is_none());
     const bw::TokenBucket bucket;
     t["TokenBucket"] =
@@ -79,10 +85,10 @@ Table table_of_code() {
     t["rate_limit.per_endpoint.key"] = none(!o.rate_limit.per_endpoint.key);
     t["rate_limit.per_endpoint.max_endpoints"] = text(o.rate_limit.per_endpoint.max_endpoints);
     t["retry.max_retries"] = text(o.retry.max_retries);
-    t["retry.backoff.base"] = text(o.retry.backoff.base);
-    t["retry.backoff.multiplier"] = bw::detail::option_text(o.retry.backoff.multiplier);
-    t["retry.backoff.cap"] = text(o.retry.backoff.cap);
-    t["retry.backoff.jitter"] = o.retry.backoff.jitter == bw::Jitter::full ? "full" : "SOMETHING";
+    const auto& backoff = o.retry.backoff;
+    t["retry.backoff"] = "base " + text(backoff.base) + ", multiplier " + bw::detail::option_text(backoff.multiplier) +
+                         ", cap " + text(backoff.cap) + ", jitter " +
+                         (backoff.jitter == bw::Jitter::full ? "full" : "SOMETHING");
     t["retry.max_retry_after"] = text(o.retry.max_retry_after);
     t["retry.on"] = none(!has_rule(o.retry.on));
     t["retry.seed"] = none(!o.retry.seed);
@@ -93,8 +99,7 @@ Table table_of_code() {
     const auto* on = o.fallback.on.target<bool (*)(const bw::Error&) noexcept>();
     t["fallback.on"] = on && *on == &bw::fallback_by_default ? "fallback_by_default" : "SOMETHING";
     t["max_response_bytes"] = text(o.max_response_bytes >> 20) + "MiB";
-    t["redirects.max"] = text(o.redirects.max);
-    t["redirects.cross_origin"] = o.redirects.cross_origin ? "true" : "false";
+    t["redirects"] = "max " + text(o.redirects.max) + ", cross_origin " + (o.redirects.cross_origin ? "true" : "false");
     t["observer"] = none(!o.observer);
     const bw::CurlOptions curl;
     t["CurlOptions"] = "max_idle " + text(curl.max_idle) + ", max_idle_time " + text(curl.max_idle_time) +

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <breakwater/backoff.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/outcome.hpp>
+#include <breakwater/random.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -36,17 +39,26 @@ struct CircuitMachine {
     struct Record {
         CircuitTicket ticket{};
         Tally tally{};
+        std::uint64_t random = 0;               ///< For `RecoveryGrowth::jitter`.
+        std::optional<Duration> retry_after{};  ///< Of the failing answer.
     };
     /// Gives the slot back without a verdict.
     struct Release {
         CircuitTicket ticket{};
     };
+    /// Opens or closes the circuit by hand, `span` long (`max()`: until it is reset). What is under way is late.
+    struct Force {
+        CircuitState to = CircuitState::open;  ///< `open` or `closed`
+        Duration span{};
+    };
+    /// Closes the circuit, ends a force and forgets everything counted.
+    struct Reset {};
 
     struct Admission {
         bool admitted = false;
         CircuitState state = CircuitState::closed;  ///< After the decision.
         CircuitTicket ticket{};
-        Duration retry_after{};  ///< If refused: when a permit can be had at the latest.
+        Duration retry_after{};  ///< If refused: when a permit can be had at the latest; `max()` if nobody knows.
         std::optional<CircuitTransition> transition{};
     };
     struct Recorded {
@@ -61,12 +73,15 @@ struct CircuitMachine {
     static std::string layout(const Options& options) { return options.trip.layout(); }
 
     static constexpr Admission apply(State& state, const Options& options, const Admit&, Instant now) noexcept {
+        end_force(state, now);
+        if (state.forced && state.phase == CircuitState::open)
+            return {.state = CircuitState::open, .retry_after = forced_left(state, now)};
         std::optional<CircuitTransition> transition;
         if (state.phase == CircuitState::open) {
-            state.open_until = not_beyond(options.recovery_timeout, state.open_until, now);
+            state.open_until = not_beyond(options.longest_open(), state.open_until, now);
             if (now < state.open_until) {
                 return {.state = CircuitState::open,
-                        .retry_after = std::min(state.open_until - now, options.recovery_timeout)};
+                        .retry_after = std::min(state.open_until - now, options.longest_open())};
             }
             transition = enter(state, CircuitState::half_open, now);
         }
@@ -98,14 +113,31 @@ struct CircuitMachine {
         }
         const Tally& tally = record.tally;
         if (state.phase == CircuitState::closed) {
-            if (!options.trip.record(state.counted, tally, now)) return {};
-            return open(state, options, now);
+            end_force(state, now);
+            if (state.forced || !options.trip.record(state.counted, tally, now)) return {};
+            return open(state, options, record, now);
         }
         free_slot(state, record.ticket);
-        if (tally.failures > 0) return open(state, options, now);
+        if (tally.failures > 0) return open(state, options, record, now);
         state.successes += tally.successes;
         if (state.successes < options.success_threshold) return {};
         options.trip.clear(state.counted);
+        state.openings = 0;
+        return {.transition = enter(state, CircuitState::closed, now)};
+    }
+
+    static constexpr Recorded apply(State& state, const Options& options, const Force& force, Instant now) noexcept {
+        options.trip.clear(state.counted);
+        const CircuitTransition transition = enter(state, force.to, now);
+        state.forced = true;
+        state.forced_for = force.span;
+        state.forced_until = force.span < Instant::max() - now ? now + force.span : Instant::max();
+        state.open_until = state.forced_until;
+        return {.transition = transition, .open_for = force.span};
+    }
+    static constexpr Recorded apply(State& state, const Options& options, const Reset&, Instant now) noexcept {
+        options.trip.clear(state.counted);
+        state.openings = 0;
         return {.transition = enter(state, CircuitState::closed, now)};
     }
 
@@ -120,14 +152,18 @@ struct CircuitMachine {
 
     static CircuitSnapshot snapshot(const State& state, const Options& options, Instant now) {
         CircuitSnapshot seen{.state = state.phase,
+                             .forced = state.forced && now < state.forced_until,
+                             .openings = state.openings,
                              .generation = state.generation,
                              .counts = options.trip.counts(state.counted, now),
                              .probe_successes = state.successes,
                              .late_results = state.late_results};
         for (const ProbeLease& lease : state.leases) seen.probes_in_flight += lease.token != 0 && now < lease.expires;
         if (state.changed != Instant{}) seen.in_state = std::max(Duration{0}, now - state.changed);
-        if (state.phase == CircuitState::open) {
-            seen.retry_after = std::clamp(state.open_until - now, Duration{0}, options.recovery_timeout);
+        if (state.phase == CircuitState::open && !seen.forced) {
+            seen.retry_after = std::clamp(state.open_until - now, Duration{0}, options.longest_open());
+        } else if (state.phase == CircuitState::open && state.forced_until != Instant::max()) {
+            seen.retry_after = forced_left(state, now);
         }
         return seen;
     }
@@ -136,10 +172,13 @@ struct CircuitMachine {
     //   bits 0–1 phase, bit 2 settled (a success changes nothing), bits 3–59 generation, or while open open_until.
 
     static constexpr std::uint64_t summary(const State& state, const Options& options) noexcept {
-        const std::uint64_t payload = state.phase == CircuitState::open
-                                          ? static_cast<std::uint64_t>(state.open_until.time_since_epoch().count())
-                                          : state.generation;
-        const bool settled = state.phase == CircuitState::closed && options.trip.is_settled(state.counted);
+        std::uint64_t payload = state.generation;
+        if (state.phase == CircuitState::open) {  // forced, it is always looked up
+            payload = state.forced ? 0 : static_cast<std::uint64_t>(state.open_until.time_since_epoch().count());
+        }
+        const bool counts_nothing = state.forced && state.forced_until == Instant::max();
+        const bool settled =
+            state.phase == CircuitState::closed && (counts_nothing || options.trip.is_settled(state.counted));
         return payload << 3 | std::uint64_t{settled} << 2 | static_cast<std::uint64_t>(state.phase);
     }
 
@@ -154,7 +193,7 @@ struct CircuitMachine {
                                  Admission& decision) noexcept {
         if (static_cast<CircuitState>(summary & 3U) != CircuitState::open) return false;
         const Duration left = Instant{Duration{static_cast<std::int64_t>(summary >> 3)}} - now;
-        if (left <= Duration{0} || left > options.recovery_timeout) return false;
+        if (left <= Duration{0} || left > options.longest_open()) return false;
         decision.state = CircuitState::open;
         decision.retry_after = left;
         return true;
@@ -175,11 +214,38 @@ private:
     static constexpr void free_slot(State& state, const CircuitTicket& ticket) noexcept {
         state.leases[ticket.slot()] = {};
     }
-    static constexpr Recorded open(State& state, const Options& options, Instant now) noexcept {
+    static constexpr Recorded open(State& state, const Options& options, const Record& record, Instant now) noexcept {
         const CircuitTransition transition = enter(state, CircuitState::open, now);
-        state.open_until = now + options.recovery_timeout;
+        const Duration open_for = time_open(state.openings, options, record);
+        state.openings += state.openings < std::numeric_limits<std::uint32_t>::max();
+        state.open_until = now + open_for;
         options.trip.clear(state.counted);
-        return {.transition = transition, .open_for = options.recovery_timeout};
+        return {.transition = transition, .open_for = open_for};
+    }
+    /// How long the circuit stays open, having opened `openings` times before since it was closed.
+    static constexpr Duration time_open(std::uint32_t openings, const Options& options, const Record& record) noexcept {
+        const RecoveryGrowth& growth = options.growth;
+        const Duration longest = options.longest_open();
+        if (growth.heed_retry_after && record.retry_after) return std::clamp(*record.retry_after, Duration{1}, longest);
+        const Backoff<NoJitter> backoff{
+            .base = options.recovery_timeout, .multiplier = growth.multiplier, .cap = longest};
+        const Duration whole = backoff.without_jitter(openings < 1'000'000 ? openings + 1 : 1'000'000);
+        if (growth.jitter == 0.0) return whole;
+        const auto spread = static_cast<std::int64_t>(static_cast<double>(whole.count()) * growth.jitter);
+        const auto drawn = uniform(record.random, 2 * static_cast<std::uint64_t>(spread));
+        return std::clamp(whole - Duration{spread} + Duration{static_cast<std::int64_t>(drawn)}, Duration{1}, longest);
+    }
+    /// What was forced is over at its time: an open circuit lets its first probe through, a closed one counts again.
+    static constexpr void end_force(State& state, Instant now) noexcept {
+        if (!state.forced || state.forced_until == Instant::max()) return;
+        state.forced_until = not_beyond(state.forced_for, state.forced_until, now);
+        if (now < state.forced_until) return;
+        state.forced = false;
+        if (state.phase == CircuitState::open) state.open_until = now;
+    }
+    static constexpr Duration forced_left(const State& state, Instant now) noexcept {
+        if (state.forced_until == Instant::max()) return Duration::max();
+        return std::clamp(state.forced_until - now, Duration{0}, state.forced_for);
     }
     static constexpr CircuitTransition enter(State& state, CircuitState phase, Instant now) noexcept {
         const CircuitTransition transition{state.phase, phase};
@@ -190,6 +256,7 @@ private:
         state.changed = now;
         state.successes = 0;
         state.leases = {};
+        state.forced = false;
         return transition;
     }
 };

@@ -6,8 +6,10 @@
 #include <breakwater/outcome.hpp>
 #include <breakwater/result.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +17,23 @@ namespace breakwater {
 
 /// The largest number of probes a half-open circuit may have in flight.
 inline constexpr std::uint32_t max_half_open_probes = 32;
+
+/// How the time a circuit stays open changes from one opening to the next. By default it does not.
+struct RecoveryGrowth {
+    /// Each time the circuit opens again without having closed, it stays open this many times longer. 1 to 1000.
+    double multiplier = 1.0;
+
+    /// It never stays open longer than this, or than `recovery_timeout` if that is more. Up to 24 h; default 10 min.
+    Duration cap = std::chrono::minutes{10};
+
+    /// The time is drawn from ± this share of it, so that processes do not probe in step. 0 to 1; default 0.
+    double jitter = 0.0;
+
+    /// If the failure that opens the circuit came with a Retry-After, that is the time, up to the cap.
+    bool heed_retry_after = false;
+
+    friend bool operator==(const RecoveryGrowth&, const RecoveryGrowth&) = default;
+};
 
 /// The part of the options that the machine decides by.
 template <TripRule Trip>
@@ -24,6 +43,13 @@ struct CircuitRules {
     std::uint32_t half_open_probes = 1;
     std::uint32_t success_threshold = 1;
     Duration probe_lease = std::chrono::seconds{30};
+    RecoveryGrowth growth{};
+
+    /// No circuit of these rules stays open for longer, unless forced.
+    constexpr Duration longest_open() const noexcept {
+        const bool varies = growth.multiplier != 1.0 || growth.jitter != 0.0 || growth.heed_retry_after;
+        return varies ? std::max(growth.cap, recovery_timeout) : recovery_timeout;
+    }
 };
 
 template <TripRule Trip = AnyTrip>
@@ -53,12 +79,22 @@ struct CircuitBreakerOptions {
 
     /// Decides what an error says about the service; default `default_outcome`.
     Classifier classify{};
+
+    /// How `recovery_timeout` changes while the service stays down. Default: not at all.
+    RecoveryGrowth recovery_growth{};
+
+    /// Try out a breaker on live traffic: it decides and reports, but refuses nothing. What it would have refused is
+    /// an event (`would_refuse`), goes through, and is not counted.
+    bool shadow = false;
+
+    /// Seed of `recovery_growth.jitter`, for repeatable tests. Default: different in each process.
+    std::optional<std::uint64_t> seed{};
 };
 
 template <TripRule Trip>
 constexpr CircuitRules<Trip> rules_of(const CircuitBreakerOptions<Trip>& options) {
-    return {options.trip, options.recovery_timeout, options.half_open_probes, options.success_threshold,
-            options.probe_lease};
+    return {options.trip,        options.recovery_timeout, options.half_open_probes, options.success_threshold,
+            options.probe_lease, options.recovery_growth};
 }
 
 /// Checks the options; messages begin with `path`.
@@ -75,6 +111,13 @@ Result<void> validate(const CircuitBreakerOptions<Trip>& options, std::string_vi
         return detail::invalid_option(path, "probe_lease", "1ms to 24h", options.probe_lease);
     if (options.deadline_counts_after < Duration{0} || options.deadline_counts_after > most)
         return detail::invalid_option(path, "deadline_counts_after", "0s to 24h", options.deadline_counts_after);
+    const RecoveryGrowth& growth = options.recovery_growth;
+    if (!(growth.multiplier >= 1.0 && growth.multiplier <= 1000.0))
+        return detail::invalid_option(path, "recovery_growth.multiplier", "1 to 1000", growth.multiplier);
+    if (growth.cap < least || growth.cap > most)
+        return detail::invalid_option(path, "recovery_growth.cap", "1ms to 24h", growth.cap);
+    if (!(growth.jitter >= 0.0 && growth.jitter <= 1.0))
+        return detail::invalid_option(path, "recovery_growth.jitter", "0 to 1", growth.jitter);
     if (options.half_open_probes < 1 || options.half_open_probes > max_half_open_probes)
         return detail::invalid_option(path, "half_open_probes", "1 to 32", options.half_open_probes);
     if (options.success_threshold < 1)

@@ -27,6 +27,10 @@ struct CircuitBreakerState {
     std::uint64_t generation = 1;    ///< Grows with every transition; results of an earlier one are late.
     Instant changed{};               ///< When the phase was entered.
     Instant open_until{};            ///< While open: when the first probe is let through.
+    bool forced = false;             ///< By hand into this phase, until `forced_until`.
+    Instant forced_until{};          ///< `max()`: until it is reset.
+    Duration forced_for{};           ///< How long that was when it was set.
+    std::uint32_t openings = 0;      ///< Since the circuit was last closed.
     std::uint32_t successes = 0;     ///< While half-open: probes that succeeded.
     std::uint64_t probes = 0;        ///< Probes ever lent.
     std::uint64_t late_results = 0;  ///< Results that came from an earlier generation or an expired lease.
@@ -47,6 +51,8 @@ struct CircuitTicket {
 struct CircuitSnapshot {
     std::string name{};
     CircuitState state = CircuitState::closed;  ///< An open circuit whose time is over still reads as open.
+    bool forced = false;                        ///< By hand: `force_open` or `force_closed`.
+    std::uint32_t openings = 0;                 ///< Since the circuit was last closed.
     std::uint64_t generation = 0;
     TripCounts counts{};
     std::uint32_t probes_in_flight = 0;

@@ -237,6 +237,16 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("success_threshold", breaker.success_threshold);
                 part("probe_lease", breaker.probe_lease);
                 part("deadline_counts_after", breaker.deadline_counts_after);
+                part("recovery_growth", [&](const JsonReader<Json>& growth) {
+                    growth.object([&](const auto& inner) {
+                        inner("multiplier", breaker.recovery_growth.multiplier);
+                        inner("cap", breaker.recovery_growth.cap);
+                        inner("jitter", breaker.recovery_growth.jitter);
+                        inner("heed_retry_after", breaker.recovery_growth.heed_retry_after);
+                    });
+                });
+                part("shadow", breaker.shadow);
+                part("seed", breaker.seed);
             });
         });
         member("rate_limit", [&](const JsonReader<Json>& own) {

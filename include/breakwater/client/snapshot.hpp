@@ -17,6 +17,8 @@ void to_json(Json& json, const CircuitSnapshot& seen) {
     const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
     json = {{"name", seen.name},
             {"state", to_string(seen.state)},
+            {"forced", seen.forced},
+            {"openings", seen.openings},
             {"generation", seen.generation},
             {"calls", seen.counts.calls},
             {"failures", seen.counts.failures},

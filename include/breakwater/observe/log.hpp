@@ -79,6 +79,8 @@ inline std::string log_line(const Event& event) {
         case EventKind::limiter_paused:
             return "rate limit" + policy + ": paused for " + delay + " (asked by the service)";
         case EventKind::circuit_opened: return "circuit" + policy + ": open for " + delay;
+        case EventKind::would_refuse:
+            return detail::subject_text(event) + ": would be refused by circuit" + policy + " (shadow)";
         case EventKind::circuit_half_opened: return "circuit" + policy + ": half-open";
         case EventKind::circuit_closed: return "circuit" + policy + ": closed";
         case EventKind::cache_hit:
