@@ -87,7 +87,7 @@ public:
             }
             if (ticket_.generation == not_counted) return {};
             const typename Machine::Record record{ticket_, tally_of(outcome), shared->random()};
-            return shared->store.apply(Step{*shared->cell, shared->rules, record}, now).transition;
+            return shared->store.apply(Step{*shared->cell, shared->rules, record}, now).transition();
         }
 
     private:
@@ -196,7 +196,7 @@ public:
         typename Machine::Recorded recorded{};
         const Step step{*shared_->cell, shared_->rules, typename Machine::Record{lane.ticket_, tally_of(outcome)}};
         if (!decided_at_a_glance(shared_->store, step, recorded)) [[unlikely]]
-            record(lane, call, outcome, result ? std::nullopt : result.error().retry_after());
+            record(lane, call, outcome, result ? Duration{-1} : result.error().retry_after().value_or(Duration{-1}));
         return done;
     }
 
@@ -221,20 +221,16 @@ private:
         shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
     }
 
-    [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome,
-                                  std::optional<Duration> retry_after) const noexcept {
+    [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
         if (lane.ticket_.generation == not_counted) return;
-        typename Machine::Record record{lane.ticket_, tally_of(outcome)};
-        if (outcome == Outcome::failure) {
-            record.random = shared_->random();
-            record.retry_after = retry_after;
-        }
-        const auto recorded = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, shared_->rules, record}, now);
-        });
+        const bool failed = outcome == Outcome::failure;
+        const Step step{
+            *shared_->cell, shared_->rules,
+            typename Machine::Record{lane.ticket_, tally_of(outcome), failed ? shared_->random() : 0, retry_after}};
+        const auto recorded = with_now(call, clock(), [&](auto& now) { return shared_->store.apply(step, now); });
         if (lane.probes_ != nullptr) [[unlikely]]
             end_probe(lane, call);
-        if (recorded.late || recorded.transition) [[unlikely]]
+        if (recorded.verdict != Machine::Verdict::counted) [[unlikely]]
             report(call, recorded);
     }
 
@@ -290,8 +286,8 @@ private:
     }
 
     [[gnu::noinline]] void report(auto& call, const typename Machine::Recorded& recorded) const noexcept {
-        if (recorded.late) call.emit({.kind = EventKind::late_result, .policy = name()});
-        if (recorded.transition) report(call, *recorded.transition, recorded.open_for);
+        if (recorded.late()) call.emit({.kind = EventKind::late_result, .policy = name()});
+        if (const auto transition = recorded.transition()) report(call, *transition, recorded.open_for);
     }
     [[gnu::noinline]] void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {
         switch (transition.to) {

@@ -1,6 +1,6 @@
 // The cost of the policies on MemoryStore, against one read of the steady clock in the same run.
 #include "figure.hpp"
-#include "median_reporter.hpp"
+#include "least_time_reporter.hpp"
 
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/deadline.hpp>
@@ -133,23 +133,22 @@ constexpr Ratio ratios[] = {
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 int main(int argc, char** argv) {
-    // Many short repetitions in random order: a busy moment of the machine hits few of any one benchmark.
-    char repetitions[] = "--benchmark_repetitions=15";
-    char min_time[] = "--benchmark_min_time=0.1";
+    // Many short repetitions in random order, so that each benchmark meets a quiet moment of the machine.
+    char repetitions[] = "--benchmark_repetitions=30";
+    char min_time[] = "--benchmark_min_time=0.05";
     char interleaving[] = "--benchmark_enable_random_interleaving=true";
-    char aggregates[] = "--benchmark_report_aggregates_only=true";
-    std::vector<char*> arguments{argv[0], repetitions, min_time, interleaving, aggregates};
+    std::vector<char*> arguments{argv[0], repetitions, min_time, interleaving};
     arguments.insert(arguments.end(), argv + 1, argv + argc);
     int count = static_cast<int>(arguments.size());
     benchmark::Initialize(&count, arguments.data());
     if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
 
-    bw::bench::MedianReporter medians;
-    benchmark::RunSpecifiedBenchmarks(&medians);
+    bw::bench::LeastTimeReporter reporter;
+    benchmark::RunSpecifiedBenchmarks(&reporter);
     bool complete = true;
     for (const Ratio& ratio : ratios) {
-        const auto time = medians.time(ratio.time);
-        const auto over = medians.time(ratio.over);
+        const auto time = reporter.time(ratio.time);
+        const auto over = reporter.time(ratio.over);
         if (time && over)
             bw::bench::print_figure(ratio.what, ratio.reach, *time / *over);
         else

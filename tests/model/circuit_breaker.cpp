@@ -229,22 +229,22 @@ private:
         const auto recorded =
             Machine::apply(state_, rules_, typename Machine::Record{ticket.ticket, tally_of(outcome)}, now_);
         const bool counted = model_.record(ticket.held, failed, now_);
-        transitions_ += recorded.transition.has_value();
-        late_ += recorded.late;
-        if (recorded.late) {
-            if (recorded.transition || state_.phase != before.phase || state_.generation != before.generation ||
+        transitions_ += recorded.transition().has_value();
+        late_ += recorded.late();
+        if (recorded.late()) {
+            if (recorded.transition() || state_.phase != before.phase || state_.generation != before.generation ||
                 state_.leases != before.leases || state_.successes != before.successes ||
                 state_.open_until != before.open_until ||
                 rules_.trip.counts(state_.counted, now_) != rules_.trip.counts(before.counted, now_))
                 return "a late result changed something";
             if (state_.late_results != before.late_results + 1) return "a late result was not counted";
         }
-        if (recorded.transition && recorded.transition->to == CircuitState::open && !failed)
+        if (recorded.transition() && recorded.transition()->to == CircuitState::open && !failed)
             return "a success opened the circuit";
-        if (recorded.transition.has_value() != (before.phase != state_.phase)) return "a transition was not told";
-        if (recorded.transition && state_.generation <= before.generation) return "a generation did not grow";
+        if (recorded.transition().has_value() != (before.phase != state_.phase)) return "a transition was not told";
+        if (recorded.transition() && state_.generation <= before.generation) return "a generation did not grow";
         if (!exact) return {};
-        if (recorded.late == counted) return "late or not, unlike the model";
+        if (recorded.late() == counted) return "late or not, unlike the model";
         if (state_.phase != model_.phase) return "another state than the model after a result";
         return {};
     }

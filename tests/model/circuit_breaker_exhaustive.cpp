@@ -156,7 +156,7 @@ private:
         const auto before = world.state;
         const auto counts = rules_.trip.counts(before.counted, world.now);
         const auto recorded = M::apply(world.state, rules_, typename M::Record{ticket, tally_of(outcome)}, world.now);
-        if (recorded.late == current) fail("late or not", path);
+        if (recorded.late() == current) fail("late or not", path);
         if (!current) {
             if (world.state.phase != before.phase || world.state.generation != before.generation ||
                 world.state.leases != before.leases || world.state.successes != before.successes ||
@@ -168,7 +168,7 @@ private:
         if (before.phase == CircuitState::half_open && outcome == Outcome::failure &&
             world.state.phase != CircuitState::open)
             fail("a failed probe did not open it again", path);
-        if (before.phase == CircuitState::closed && !recorded.transition)
+        if (before.phase == CircuitState::closed && !recorded.transition())
             world.counted.push_back(outcome == Outcome::failure);
         forget_if_new(world, before.generation);
     }

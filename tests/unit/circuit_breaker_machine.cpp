@@ -77,9 +77,9 @@ constexpr int play(const Rules& rules, std::initializer_list<Row> table) {
                                                             : Outcome::neutral;
             const auto recorded =
                 Machine::apply(state, rules, Machine::Record{tickets[row.call], tally_of(outcome)}, now);
-            said = recorded.late ? late : !recorded.transition ? counted : state.phase == open ? opened : closes;
-            if (recorded.transition)
-                consistent = recorded.transition == bw::CircuitTransition{before, state.phase} && !recorded.late;
+            said = recorded.late() ? late : !recorded.transition() ? counted : state.phase == open ? opened : closes;
+            if (recorded.transition())
+                consistent = recorded.transition() == bw::CircuitTransition{before, state.phase} && !recorded.late();
             else
                 consistent = before == state.phase;
         }
@@ -485,7 +485,7 @@ int glances_wrongly(const bw::CircuitRules<Trip>& rules, std::uint64_t seed, int
             const auto recorded = M::apply(state, rules, record, now);
             if (!knows) continue;
             ++decided;
-            if (recorded.late || recorded.transition || glimpsed.late || glimpsed.transition ||
+            if (recorded.late() || recorded.transition() || glimpsed.late() || glimpsed.transition() ||
                 !is_same(before, state, rules.trip, now))
                 return step;
         }

@@ -39,8 +39,8 @@ struct CircuitMachine {
     struct Record {
         CircuitTicket ticket{};
         Tally tally{};
-        std::uint64_t random = 0;               ///< For `RecoveryGrowth::jitter`.
-        std::optional<Duration> retry_after{};  ///< Of the failing answer.
+        std::uint64_t random = 0;  ///< For `RecoveryGrowth::jitter`.
+        Duration retry_after{-1};  ///< Of the failing answer; negative if it names none.
     };
     /// Gives the slot back without a verdict.
     struct Release {
@@ -61,10 +61,23 @@ struct CircuitMachine {
         Duration retry_after{};  ///< If refused: when a permit can be had at the latest; `max()` if nobody knows.
         std::optional<CircuitTransition> transition{};
     };
+    enum class Verdict : std::uint8_t { counted, late, opened, opened_again, closed };
     struct Recorded {
-        bool late = false;
-        std::optional<CircuitTransition> transition{};
         Duration open_for{};
+        Verdict verdict = Verdict::counted;
+
+        constexpr bool late() const noexcept { return verdict == Verdict::late; }
+        constexpr std::optional<CircuitTransition> transition() const noexcept {
+            using enum CircuitState;
+            switch (verdict) {
+                case Verdict::opened: return CircuitTransition{CircuitState::closed, open};
+                case Verdict::opened_again: return CircuitTransition{half_open, open};
+                case Verdict::closed: return CircuitTransition{half_open, CircuitState::closed};
+                case Verdict::counted:
+                case Verdict::late: break;
+            }
+            return {};
+        }
     };
 
     static constexpr State make_state(const Options& options) { return State{.counted = options.trip.make_state()}; }
@@ -109,36 +122,39 @@ struct CircuitMachine {
     static constexpr Recorded apply(State& state, const Options& options, const Record& record, Instant now) noexcept {
         if (!is_current(state, record.ticket, now)) {
             ++state.late_results;
-            return {.late = true};
+            return {.verdict = Verdict::late};
         }
         const Tally& tally = record.tally;
         if (state.phase == CircuitState::closed) {
             end_force(state, now);
             if (state.forced || !options.trip.record(state.counted, tally, now)) return {};
-            return open(state, options, record, now);
+            return {open(state, options, record.random, record.retry_after, now), Verdict::opened};
         }
         free_slot(state, record.ticket);
-        if (tally.failures > 0) return open(state, options, record, now);
+        if (tally.failures > 0)
+            return {open(state, options, record.random, record.retry_after, now), Verdict::opened_again};
         state.successes += tally.successes;
         if (state.successes < options.success_threshold) return {};
         options.trip.clear(state.counted);
         state.openings = 0;
-        return {.transition = enter(state, CircuitState::closed, now)};
+        enter(state, CircuitState::closed, now);
+        return {.verdict = Verdict::closed};
     }
 
-    static constexpr Recorded apply(State& state, const Options& options, const Force& force, Instant now) noexcept {
+    static constexpr CircuitTransition apply(State& state, const Options& options, const Force& force,
+                                             Instant now) noexcept {
         options.trip.clear(state.counted);
         const CircuitTransition transition = enter(state, force.to, now);
         state.forced = true;
         state.forced_for = force.span;
         state.forced_until = force.span < Instant::max() - now ? now + force.span : Instant::max();
         state.open_until = state.forced_until;
-        return {.transition = transition, .open_for = force.span};
+        return transition;
     }
-    static constexpr Recorded apply(State& state, const Options& options, const Reset&, Instant now) noexcept {
+    static constexpr CircuitTransition apply(State& state, const Options& options, const Reset&, Instant now) noexcept {
         options.trip.clear(state.counted);
         state.openings = 0;
-        return {.transition = enter(state, CircuitState::closed, now)};
+        return enter(state, CircuitState::closed, now);
     }
 
     static constexpr bool apply(State& state, const Options&, const Release& release, Instant now) noexcept {
@@ -214,30 +230,36 @@ private:
     static constexpr void free_slot(State& state, const CircuitTicket& ticket) noexcept {
         state.leases[ticket.slot()] = {};
     }
-    static constexpr Recorded open(State& state, const Options& options, const Record& record, Instant now) noexcept {
-        const CircuitTransition transition = enter(state, CircuitState::open, now);
-        const Duration open_for = time_open(state.openings, options, record);
+    /// Returns how long the circuit stays open. (Arguments by value: a record that succeeds stays in registers.)
+    [[gnu::noinline]] static constexpr Duration open(State& state, const Options& options, std::uint64_t random,
+                                                     Duration retry_after, Instant now) noexcept {
+        enter(state, CircuitState::open, now);
+        const Duration open_for = time_open(state.openings, options, random, retry_after);
         state.openings += state.openings < std::numeric_limits<std::uint32_t>::max();
         state.open_until = now + open_for;
         options.trip.clear(state.counted);
-        return {.transition = transition, .open_for = open_for};
+        return open_for;
     }
     /// How long the circuit stays open, having opened `openings` times before since it was closed.
-    static constexpr Duration time_open(std::uint32_t openings, const Options& options, const Record& record) noexcept {
+    static constexpr Duration time_open(std::uint32_t openings, const Options& options, std::uint64_t random,
+                                        Duration retry_after) noexcept {
         const RecoveryGrowth& growth = options.growth;
         const Duration longest = options.longest_open();
-        if (growth.heed_retry_after && record.retry_after) return std::clamp(*record.retry_after, Duration{1}, longest);
+        if (growth.heed_retry_after && retry_after >= Duration{0}) return std::clamp(retry_after, Duration{1}, longest);
         const Backoff<NoJitter> backoff{
             .base = options.recovery_timeout, .multiplier = growth.multiplier, .cap = longest};
         const Duration whole = backoff.without_jitter(openings < 1'000'000 ? openings + 1 : 1'000'000);
         if (growth.jitter == 0.0) return whole;
         const auto spread = static_cast<std::int64_t>(static_cast<double>(whole.count()) * growth.jitter);
-        const auto drawn = uniform(record.random, 2 * static_cast<std::uint64_t>(spread));
+        const auto drawn = uniform(random, 2 * static_cast<std::uint64_t>(spread));
         return std::clamp(whole - Duration{spread} + Duration{static_cast<std::int64_t>(drawn)}, Duration{1}, longest);
     }
     /// What was forced is over at its time: an open circuit lets its first probe through, a closed one counts again.
     static constexpr void end_force(State& state, Instant now) noexcept {
-        if (!state.forced || state.forced_until == Instant::max()) return;
+        if (state.forced && state.forced_until != Instant::max()) [[unlikely]]
+            end_force_in_time(state, now);
+    }
+    [[gnu::noinline]] static constexpr void end_force_in_time(State& state, Instant now) noexcept {
         state.forced_until = not_beyond(state.forced_for, state.forced_until, now);
         if (now < state.forced_until) return;
         state.forced = false;
