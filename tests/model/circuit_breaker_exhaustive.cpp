@@ -168,6 +168,9 @@ private:
         if (before.phase == CircuitState::half_open && outcome == Outcome::failure &&
             world.state.phase != CircuitState::open)
             fail("a failed probe did not open it again", path);
+        if (recorded.verdict == M::Verdict::closed &&
+            rules_.trip.counts(world.state.counted, world.now) != bw::TripCounts{})
+            fail("it closed with outcomes from before", path);
         if (before.phase == CircuitState::closed && !recorded.transition())
             world.counted.push_back(outcome == Outcome::failure);
         forget_if_new(world, before.generation);

@@ -295,7 +295,7 @@ TEST_CASE("a rule of the user's own drives a circuit") {
     REQUIRE(validate(rules.trip, "trip"));
     auto state = Machine::make_state(rules);
     const auto ticket = Machine::apply(state, rules, Machine::Admit{}, start).ticket;
-    CHECK_FALSE(Machine::apply(state, rules, Machine::Record{ticket, success}, start).transition);
-    CHECK(Machine::apply(state, rules, Machine::Record{ticket, failure}, start).transition);
+    CHECK_FALSE(Machine::apply(state, rules, Machine::Record{ticket, success}, start).transition());
+    CHECK(Machine::apply(state, rules, Machine::Record{ticket, failure}, start).transition());
     CHECK_FALSE(Machine::apply(state, rules, Machine::Admit{}, start).admitted);
 }

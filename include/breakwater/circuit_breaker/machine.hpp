@@ -135,7 +135,6 @@ struct CircuitMachine {
             return {open(state, options, record.random, record.retry_after, now), Verdict::opened_again};
         state.successes += tally.successes;
         if (state.successes < options.success_threshold) return {};
-        options.trip.clear(state.counted);
         state.openings = 0;
         enter(state, CircuitState::closed, now);
         return {.verdict = Verdict::closed};

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Applies deliberate faults to the machines, one at a time, and names the test that catches each. A fault that no test
+# catches, or whose place in the code is gone, is a failure. Needs the test programs' main object: build `dev` first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+: "${CXX:=g++}"
+main=$(find build/dev/tests -name 'test_main.cpp.o' | head -1)
+[ -n "$main" ] || { echo "mutate.sh: build/dev has no tests yet; run tests/run unit" >&2 && exit 2; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+faults=0 survivors=0
+
+compile() { "$CXX" -std=c++23 -O0 -I"$1" -Itests "tests/$2.cpp" "$main" -o "$work/test" -lpthread 2>"$work/errors"; }
+
+# The name of the test that fails: at compile time, by the static assertion in it; else by running.
+caught_by() {
+    local line
+    if ! compile "$work/include" "$1"; then
+        line=$(sed -nE "s|^tests/$1.cpp:([0-9]+):.*static assertion failed.*|\1|p" "$work/errors" | head -1)
+        [ -n "$line" ] || { cat "$work/errors" >&2 && exit 2; }
+        head -n "$line" "tests/$1.cpp" | sed -nE 's/^TEST_CASE\("(.*)"\).*/\1/p' | tail -1
+    elif ! timeout 120 "$work/test" --abort >"$work/output"; then
+        # Catch2 2 and 3 print the name between two rules of dashes, over several lines if it is long.
+        awk '/^-+$/ { rule++; next } rule == 1 { printf "%s%s", sep, $0; sep = " " }' "$work/output"
+    fi
+}
+
+# fault WHAT HEADER TEST FROM TO
+fault() {
+    local what=$1 header=include/breakwater/$2 test=$3 from=$4 to=$5 text name
+    faults=$((faults + 1))
+    text=$(<"$header")
+    if [[ $text != *"$from"* ]]; then
+        printf '%2d  %-62s NOT IN THE CODE\n' $faults "$what"
+        survivors=$((survivors + 1))
+        return
+    fi
+    rm -rf "$work/include"
+    cp -r include "$work/include"
+    printf '%s\n' "${text/"$from"/"$to"}" >"$work/$header"
+    name=$(caught_by "$test")
+    [ -n "$name" ] || survivors=$((survivors + 1))
+    printf '%2d  %-62s %s\n' $faults "$what" "${name:-SURVIVES}"
+}
+
+circuit=circuit_breaker/machine.hpp
+every_way=model/circuit_breaker_exhaustive
+tables=unit/circuit_breaker_machine
+fault "a late result counts" $circuit $every_way 'if (ticket.generation != state.generation) return false;' ''
+fault "a dropped probe keeps its slot" $circuit $every_way \
+    'if (release.ticket.is_probe() && is_current(state, release.ticket, now)) free_slot(state, release.ticket);' ''
+fault "an expired lease never comes back" $circuit $every_way 'if (lease.token == 0 || now >= lease.expires) {' \
+    'if (lease.token == 0) {'
+fault "leases outlive the half-open circuit" $circuit $every_way 'state.leases = {};' ''
+fault "a reported probe keeps its slot" $circuit $every_way 'free_slot(state, record.ticket);' ''
+fault "a probe reports for the one that has its slot now" $circuit $every_way \
+    'ticket.is_probe() && lease.token == ticket.token' 'ticket.is_probe()'
+fault "one probe too many" $circuit $every_way 'slot < options.half_open_probes' 'slot <= options.half_open_probes'
+fault "a failed probe does not open the circuit again" $circuit $every_way 'if (tally.failures > 0)' 'if (false)'
+fault "the first success closes" $circuit $tables 'if (state.successes < options.success_threshold) return {};' ''
+fault "a probe one microsecond early" $circuit $tables 'if (now < state.open_until) {' \
+    'if (now + Duration{1} < state.open_until) {'
+fault "successes of an earlier half-open phase count" $circuit $tables 'state.successes = 0;' ''
+fault "a generation is used twice" $circuit $tables 'std::max(state.generation + 1, time)' 'std::max(state.generation, time)'
+fault "a clock set back keeps the circuit open" $circuit $tables \
+    'state.open_until = not_beyond(options.longest_open(), state.open_until, now);' ''
+fault "failures before the opening count after it" $circuit $every_way 'state.open_until = now + open_for;
+        options.trip.clear(state.counted);' 'state.open_until = now + open_for;'
+fault "a force never ends" $circuit unit/circuit_breaker_operation 'state.forced = false;
+        if' 'if'
+fault "a streak trips one failure late" circuit_breaker/trip.hpp unit/trip 'state.streak >= count' 'state.streak > count'
+fault "a ratio equal to the threshold does not trip" circuit_breaker/trip.hpp unit/trip '>= ratio' '> ratio'
+fault "a count window forgets to take the oldest out" circuit_breaker/window.hpp model/window '--failures_;' ''
+fault "a time window keeps a slice too long" circuit_breaker/window.hpp model/window 'now < end_ ? 0' 'now <= end_ ? 0'
+fault "a refused request takes permits" rate_limiter/token_bucket.hpp unit/token_bucket \
+    'if (after > rate.capacity) return' 'if (set(state, at + after); after > rate.capacity) return'
+fault "one permit beyond the burst" rate_limiter/token_bucket.hpp unit/token_bucket 'after > rate.capacity' \
+    'after > rate.capacity + rate.cost'
+fault "a clock that steps back a little empties the bucket" rate_limiter/token_bucket.hpp model/rate_limiter \
+    'if (owed > rate.furthest) {' 'if (owed > rate.capacity) {'
+fault "a fixed window is one permit too wide" rate_limiter/fixed_window.hpp unit/fixed_window \
+    'seen.taken + wanted > limit.permits' 'seen.taken + wanted > limit.permits + 1'
+
+printf '\n%d faults, %d not caught\n' $faults $survivors
+[ $survivors = 0 ]
