@@ -4,7 +4,11 @@ breakwater_component(core
     PACKAGES Threads
     LINKS Threads::Threads
     HEADERS
+        attempt_timeout.hpp
         backoff.hpp
+        bulkhead.hpp
+        bulkhead/options.hpp
+        bulkhead/permits.hpp
         circuit_breaker.hpp
         circuit_breaker/any_trip.hpp
         circuit_breaker/machine.hpp
@@ -22,6 +26,7 @@ breakwater_component(core
         fallback.hpp
         outcome.hpp
         pipeline.hpp
+        pipeline/alarms.hpp
         pipeline/blocking_driver.hpp
         pipeline/call.hpp
         pipeline/policy.hpp
@@ -32,7 +37,10 @@ breakwater_component(core
         rate_limiter/fixed_window.hpp
         rate_limiter/machine.hpp
         rate_limiter/options.hpp
+        rate_limiter/reservation.hpp
+        rate_limiter/sliding_window.hpp
         rate_limiter/token_bucket.hpp
+        rate_limiter/window_index.hpp
         result.hpp
         retry.hpp
         retry/options.hpp

@@ -79,7 +79,7 @@ fault "one permit beyond the burst" rate_limiter/token_bucket.hpp unit/token_buc
 fault "a clock that steps back a little empties the bucket" rate_limiter/token_bucket.hpp model/rate_limiter \
     'if (owed > rate.furthest) {' 'if (owed > rate.capacity) {'
 fault "a fixed window is one permit too wide" rate_limiter/fixed_window.hpp unit/fixed_window \
-    'seen.taken + wanted > limit.permits' 'seen.taken + wanted > limit.permits + 1'
+    'seen.taken + wanted <= limit.permits;' 'seen.taken + wanted <= limit.permits + 1;'
 
 printf '\n%d faults, %d not caught\n' $faults $survivors
 [ $survivors = 0 ]

@@ -2,7 +2,9 @@
 
 // All of breakwater that needs only the required packages, libcurl and nlohmann_json.
 
+#include <breakwater/attempt_timeout.hpp>
 #include <breakwater/backoff.hpp>
+#include <breakwater/bulkhead.hpp>
 #include <breakwater/cache.hpp>
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/client/from_json.hpp>

@@ -8,8 +8,8 @@ namespace breakwater {
 /// One deadline for everything inside: all attempts, backoff delays and queue waits together.
 ///
 /// No wait that would pass it is begun; the call then ends at once with the last real error. A callable that is
-/// running is not interrupted: it may take the call as its argument and heed `remaining()`; `ResilientClient` aborts
-/// the transfer. The nearest of several deadlines holds.
+/// running is not interrupted: it may take the call as its argument and heed `attempt_remaining()`; `ResilientClient`
+/// aborts the transfer. The nearest of several deadlines holds.
 class Deadline {
 public:
     static constexpr Place place = Place::deadline;
@@ -19,6 +19,8 @@ public:
     explicit Deadline(Duration limit) : limit_{limit} {
         if (limit <= Duration{0}) throw Exception{detail::invalid_option("deadline", "", "> 0s", limit).error()};
     }
+
+    Duration limit() const noexcept { return limit_; }
 
     Before before(Lane&, auto& call) const noexcept {
         call.set_deadline(limit_);

@@ -11,7 +11,7 @@ enum class Errc : std::uint8_t {
     circuit_open,       ///< The circuit is open, or half-open with every probe slot taken.
     rate_limited,       ///< No permit is free (yet), or the service has asked for a pause.
     exceeds_burst,      ///< More permits were asked for than the limiter can ever hold. Waiting does not help.
-    bulkhead_full,      ///< As many calls as allowed are in flight.
+    bulkhead_full,      ///< As many calls as allowed are in flight, and the queue is full or the wait over.
     budget_exhausted,   ///< The retry budget is spent.
     store_unavailable,  ///< The state store cannot be reached and `on_store_failure` says to refuse.
     would_deadlock,     ///< A blocking call was made on the thread that would have to complete it.

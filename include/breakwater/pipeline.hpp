@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/fallback.hpp>
 #include <breakwater/pipeline/blocking_driver.hpp>
 #include <breakwater/pipeline/call.hpp>
@@ -8,7 +9,12 @@
 #include <breakwater/result.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -68,10 +74,47 @@ template <class... P>
 consteval bool fallback_is_outside() {
     bool inside = false;
     bool good = true;
-    ((good = good && !(inside && place_of<P> == Place::fallback),
-      inside = inside || place_of<P> == Place::retry || place_of<P> == Place::admission),
+    ((good = good && !(inside && place_of<P> == Place::fallback), inside = inside || place_of<P> == Place::retry ||
+                                                                           place_of<P> == Place::admission ||
+                                                                           place_of<P> == Place::attempt),
      ...);
     return good;
+}
+
+template <class... P>
+inline constexpr bool bounds_attempts = ((place_of<P> == Place::attempt) || ...);
+
+template <class... P>
+consteval bool attempt_timeout_is_inside() {
+    bool inside = false;
+    bool good = true;
+    ((good = good && !(inside && (place_of<P> == Place::retry || place_of<P> == Place::admission)),
+      inside = inside || place_of<P> == Place::attempt),
+     ...);
+    return good;
+}
+
+/// Throws if an attempt of up to `limit` makes no sense under `policy`.
+template <class P>
+void check_attempt_timeout(Duration limit, const P& policy) {
+    const auto check = [limit](Duration most, std::string_view whose) {
+        if (limit <= most) return;
+        const std::string range = std::string{"at most the pipeline's "}.append(whose) + " of " + option_text(most);
+        throw Exception{invalid_option("attempt_timeout", "", range, limit).error()};
+    };
+    if constexpr (requires { policy.limit(); } && place_of<P> == Place::deadline)
+        check(policy.limit(), "deadline");
+    else if constexpr (requires { policy.options().probe_lease; })
+        check(policy.options().probe_lease, "probe lease");
+}
+
+template <class... P>
+void check_attempt_timeouts(const P&... policies) {
+    const auto check = [&](const auto& policy) {
+        if constexpr (place_of<std::remove_cvref_t<decltype(policy)>> == Place::attempt)
+            (check_attempt_timeout(policy.limit(), policies), ...);
+    };
+    (check(policies), ...);
 }
 
 }  // namespace detail
@@ -89,17 +132,26 @@ class Pipeline {
                   "breakwater/pipeline/policy.hpp.");
     static_assert(
         detail::fallback_is_outside<P...>(),
-        "breakwater: a Fallback must stand outside Retry, CircuitBreaker and RateLimiter. Inside, it would turn "
-        "failures into successes before they can be retried or counted. Write it before them.");
+        "breakwater: a Fallback must stand outside Retry, CircuitBreaker and RateLimiter, Bulkhead and AttemptTimeout "
+        "too. Inside, it would turn failures into successes before they can be retried or counted. Write it before "
+        "them.");
+    static_assert(
+        detail::attempt_timeout_is_inside<P...>(),
+        "breakwater: an AttemptTimeout must stand inside Retry, CircuitBreaker, RateLimiter and Bulkhead. Outside, it "
+        "would bound their waits and all attempts together, which is what Deadline is for. Write it after them.");
 
 public:
     using ClockType = std::remove_cvref_t<decltype(detail::clock_of(std::declval<const std::tuple<P...>&>()))>;
     using CallType = Call<ClockType>;
 
-    explicit Pipeline(P... policies) : policies_{std::move(policies)...}, clock_{detail::clock_of(policies_)} {}
+    /// Throws `Exception` (`invalid_options`) if an `AttemptTimeout` is longer than the deadline or the probe lease.
+    explicit Pipeline(P... policies) : policies_{std::move(policies)...}, clock_{detail::clock_of(policies_)} {
+        if constexpr (detail::bounds_attempts<P...>)
+            std::apply([](const auto&... all) { detail::check_attempt_timeouts(all...); }, policies_);
+    }
 
-    /// Guards one call of `function`, which may return `T`, `void` or `Result<T>`, may throw, and may take nothing or
-    /// the `Call&`. It runs once for each attempt.
+    /// Guards one call of `function`, which may return `T`, `void` or `Result<T>`, may throw, and may take nothing, the
+    /// `Call&` or a `std::stop_token`. It runs once for each attempt.
     template <class F>
     auto run(F&& function) const -> Result<GuardedValue<F, CallType>> {
         CallType call{clock_};
@@ -124,12 +176,21 @@ public:
     }
 
     /// The decorator form: a callable with `function`'s parameters that guards each call of it. It owns `function` and
-    /// a copy of this handle. Arguments are passed to every attempt as lvalues.
+    /// a copy of this handle. Arguments are passed to every attempt as lvalues. A `std::stop_token` that `function`
+    /// takes before all others is the attempt's.
     template <class F>
     auto wrap(F function) const {
         return [guard = *this, function = std::move(function)]<class... Args>(Args&&... args)
-            requires std::invocable<const F&, Args&...>
-        { return guard.run([&]() -> decltype(auto) { return std::invoke(function, args...); }); };
+            requires std::invocable<const F&, Args&...> || std::invocable<const F&, std::stop_token, Args&...>
+        {
+            if constexpr (std::invocable<const F&, Args&...>) {
+                return guard.run([&]() -> decltype(auto) { return std::invoke(function, args...); });
+            } else {
+                return guard.run([&](std::stop_token stop) -> decltype(auto) {
+                    return std::invoke(function, std::move(stop), args...);
+                });
+            }
+        };
     }
 
     const std::tuple<P...>& policies() const noexcept { return policies_; }
@@ -138,6 +199,9 @@ public:
 private:
     template <class F>
     auto drive(CallType& call, F& function) const {
+        static_assert(!detail::bounds_attempts<P...> || !std::invocable<F&>,
+                      "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, and "
+                      "come back when a stop is requested. One that takes neither cannot be stopped.");
         using T = GuardedValue<F, CallType>;
         return BlockingDriver<CallType, T, F, P...>{policies_, call, function}.run();
     }

@@ -5,9 +5,12 @@
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/rate_limiter/machine.hpp>
 #include <breakwater/rate_limiter/options.hpp>
+#include <breakwater/rate_limiter/reservation.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/memory.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -28,17 +31,18 @@ struct RateLimiterSnapshot {
 /// Spends permits at a bounded rate, and heeds a service's Retry-After.
 ///
 /// A handle: copies share the permits. Thread-safe. In a pipeline one permit is taken for each attempt; a call that may
-/// wait (`max_wait`) sleeps and asks again. Waiters are not queued: whoever asks first when a permit is free gets it.
+/// wait (`max_wait`) sleeps and asks again. Waiters are not queued: whoever asks first when a permit is free gets it;
+/// `reserve` gives a place in a queue.
 ///
 /// `Algorithm` is `AnyAlgorithm` (chosen at run time) or a static choice: `RateLimiter limiter{TokenBucket{…}}`.
-template <RateAlgorithm Algorithm = AnyAlgorithm, Store StoreType = MemoryStore<>>
+template <RateAlgorithm AlgorithmType = AnyAlgorithm, Store StoreType = MemoryStore<>>
 class RateLimiter {
-    using Machine = RateMachine<Algorithm>;
+    using Machine = RateMachine<AlgorithmType>;
     using Cell = typename StoreType::template Cell<Machine>;
     using PauseCell = typename StoreType::template Cell<PauseMachine>;
 
     struct Shared {
-        RateLimiterOptions<Algorithm> options;
+        RateLimiterOptions<AlgorithmType> options;
         typename Machine::Options rules;
         PauseMachine::Options pause_rules;
         StoreType store;
@@ -48,7 +52,9 @@ class RateLimiter {
 
 public:
     static constexpr Place place = Place::admission;
+    using Algorithm = AlgorithmType;
     using Options = RateLimiterOptions<Algorithm>;
+    using Reservation = breakwater::Reservation<RateLimiter>;
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
     explicit RateLimiter(Options options, StoreType store = StoreType{})
@@ -81,6 +87,28 @@ public:
             if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(grant));
             if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
             now.forget();
+        }
+    }
+
+    /// Takes `permits` (at least 1) now that become usable within `max_wait` (at most the option `max_reserve`), or not
+    /// at all. The reservation tells when; to use them earlier would break the limit. Reservations are served in the
+    /// order made, and before all who only ask. A pause known now is part of the wait. Refusals as of `try_acquire`.
+    Result<Reservation> reserve(std::int64_t permits, Duration max_wait) const noexcept {
+        static_assert(
+            ReservableAlgorithm<Algorithm>,
+            "breakwater: this limiter's algorithm grants nothing ahead of time: give it a static "
+            "reserve(State&, const Prepared&, std::int64_t n, Instant now, Duration max_wait) noexcept -> Grant");
+        if constexpr (ReservableAlgorithm<Algorithm>) {
+            const Shared& shared = *shared_;
+            LazyNow now{clock()};
+            const Duration most = std::clamp(max_wait, Duration{0}, shared.options.max_reserve);
+            const Duration paused =
+                shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
+            if (paused > most) return fail(refusal_of({.retry_after = paused}));
+            const auto reserved = shared.store.apply(
+                Step{*shared.cell, shared.rules, typename Machine::Reserve{permits, paused, most}}, now);
+            if (!reserved.grant.granted) return fail(refusal_of(reserved.grant));
+            return Reservation{*this, reserved, now() + reserved.grant.retry_after};
         }
     }
 
@@ -191,9 +219,12 @@ public:
     }
 
 private:
+    friend Reservation;
+
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw Exception{ok.error()};
-        typename Machine::Options rules{options.algorithm.prepare(options.max_pause), layout_of(options.algorithm)};
+        typename Machine::Options rules{options.algorithm.prepare(options.max_pause + options.max_reserve),
+                                        layout_of(options.algorithm)};
         const PauseMachine::Options pause_rules{options.max_pause};
         auto cell = store.template cell<Machine>("rate", options.name, rules);
         auto pause = store.template cell<PauseMachine>("pause", options.name, pause_rules);
@@ -207,6 +238,12 @@ private:
         if (paused > Duration{0}) [[unlikely]]
             return {.retry_after = paused};
         return shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Take{permits}}, now);
+    }
+
+    bool cancel(const auto& reserved, Instant ready_at) const noexcept {
+        LazyNow now{clock()};
+        return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Cancel{reserved, ready_at}},
+                                    now);
     }
 
     Duration pause(Instant until, auto& now) const noexcept {

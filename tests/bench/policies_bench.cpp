@@ -2,6 +2,7 @@
 #include "figure.hpp"
 #include "least_time_reporter.hpp"
 
+#include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/deadline.hpp>
 #include <breakwater/pipeline.hpp>
@@ -64,6 +65,13 @@ BENCHMARK(clock_read);
 void guarded_no_op(benchmark::State& state) { run(state, stack(bw::ConsecutiveFailures{5})); }
 BENCHMARK(guarded_no_op);
 
+void guarded_with_bulkhead(benchmark::State& state) {
+    run(state,
+        bw::Pipeline{bw::Deadline{2s}, bw::Retry{bw::RetryOptions<bw::FullJitter>{.max_retries = 3}},
+                     bw::CircuitBreaker<bw::ConsecutiveFailures>{{}}, bw::Bulkhead{{}}, bw::RateLimiter{plenty}});
+}
+BENCHMARK(guarded_with_bulkhead);
+
 void stack_count_window(benchmark::State& state) { run(state, stack(bw::FailureRate{.window = bw::CountWindow{100}})); }
 BENCHMARK(stack_count_window);
 
@@ -110,6 +118,7 @@ struct Ratio {
 
 constexpr Ratio ratios[] = {
     {"guarded no-op, in clock reads", "<= 1.4", "guarded_no_op", "clock_read"},
+    {"the same with a bulkhead, in clock reads", "<= 2.4", "guarded_with_bulkhead", "clock_read"},
     {"breaker alone, closed, success, in clock reads", "<= 0.2", "breaker_closed", "clock_read"},
     {"breaker alone, open, refusal, in clock reads", "<= 1.2", "breaker_open", "clock_read"},
     {"stack with a count window, in clock reads", "<= 1.5", "stack_count_window", "clock_read"},

@@ -163,14 +163,15 @@ struct SlidingModel {
     }
     bw::Grant take(std::int64_t n, bw::Instant now) {
         if (n < 0 || n > permits) return {.never = true};
-        read(now);
         if (has_room(n, now)) {
+            read(now);
             current += n;
             forget_if_fresh();
             return {.granted = true};
         }
+        if (index - index_at(now) > furthest()) read(now);  // a refusal changes nothing else
         Wide too_short = 0;
-        Wide enough = (index - index_at(now) + 3) * window;
+        Wide enough = (std::max(index - index_at(now), Wide{0}) + 3) * window;
         while (enough - too_short > 1) {
             const Wide middle = (too_short + enough) / 2;
             (has_room(n, now + bw::Duration{static_cast<std::int64_t>(middle)}) ? enough : too_short) = middle;
@@ -394,7 +395,9 @@ std::optional<int> first_broken_promise(const Algorithm& algorithm, Dice& dice, 
             default: break;
         }
         const bw::Duration paused = std::max<bw::Duration>(paused_until - now, 0us);
-        const std::int64_t n = dice.in(1, usual);
+        std::int64_t n = dice.in(1, usual);
+        if (dice.once_in(4)) n = std::min<std::int64_t>(most, dice.in(1, 5));
+        if (dice.once_in(8)) n = std::max<std::int64_t>(1, most - dice.in(0, 20));
         const auto action = dice.in(0, 29);
         const LimiterState before = state;
         const auto is_overtaken = [&](bw::Instant when) {
@@ -513,7 +516,8 @@ TEST_CASE("reservations of a sliding window wait no longer than they must, queue
     const std::uint64_t seed = test::seed();
     Dice dice{seed};
     for (int run = 0; run < 1'000; ++run) {
-        const SlidingWindow limit{.permits = dice.in(1, 12), .window = short_window(dice)};
+        SlidingWindow limit{.permits = dice.in(1, 12), .window = short_window(dice)};
+        if (dice.once_in(3)) limit = {.permits = dice.in(5'000, 16'383), .window = 1ms};  // several each microsecond
         const auto step =
             first_broken_promise<SlidingWindow, SlidingModel>(limit, dice, limit.permits, limit.window.count() / 4 + 1);
         CAPTURE(seed, run, limit.permits, limit.window.count(), step.value_or(-1));

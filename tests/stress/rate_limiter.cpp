@@ -10,8 +10,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <thread>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace bw = breakwater;
@@ -44,11 +47,51 @@ std::int64_t micros_now(const Limiter& limiter) {
     return limiter.clock().now().time_since_epoch().count();
 }
 
-/// Four threads take what they get, while this one moves the clock `steps` times.
+/// What one thread may use.
+class Takings {
+public:
+    template <class Limiter>
+    void take(const Limiter& limiter) {
+        const std::int64_t earliest = micros_now(limiter);
+        if (limiter.try_acquire()) taken_.push_back({earliest, micros_now(limiter)});
+    }
+    std::vector<Taken> all() && { return std::move(taken_); }
+
+protected:
+    std::vector<Taken> taken_;
+};
+
+/// Reserves as well, and cancels every other reservation, some at once and some when others stand behind it.
 template <class Limiter>
+class Reservations : public Takings {
+public:
+    void take(const Limiter& limiter) {
+        if (++turn_ % 3 == 0) return Takings::take(limiter);
+        if (turn_ % 5 == 0) cancel();
+        if (auto made = limiter.reserve(1, 4ms)) {
+            const std::int64_t ready_at = made->ready_at().time_since_epoch().count();
+            taken_.push_back({ready_at, ready_at});
+            if (turn_ % 4 == 0) waiting_.emplace(std::move(*made), taken_.size() - 1);
+        }
+        if (turn_ % 7 == 0) cancel();
+    }
+
+private:
+    void cancel() {
+        if (waiting_ && waiting_->first.cancel())
+            taken_.erase(taken_.begin() + static_cast<std::ptrdiff_t>(waiting_->second));
+        waiting_.reset();
+    }
+
+    std::optional<std::pair<typename Limiter::Reservation, std::size_t>> waiting_;
+    unsigned turn_ = 0;
+};
+
+/// Four threads take what they get, while this one moves the clock `steps` times.
+template <class Own = Takings, class Limiter>
 std::vector<Taken> take_while_time_passes(const Limiter& limiter, const bw::ManualClock& clock, std::uint64_t seed,
                                           int steps) {
-    std::array<std::vector<Taken>, 4> taken;
+    std::array<Own, 4> taken;
     std::atomic<std::uint64_t> asked{0};
     std::atomic<bool> over{false};
     {
@@ -64,14 +107,16 @@ std::vector<Taken> take_while_time_passes(const Limiter& limiter, const bw::Manu
         }};
         on_threads(4, [&](unsigned i) {
             while (!over) {
-                const std::int64_t earliest = micros_now(limiter);
-                if (limiter.try_acquire()) taken[i].push_back({earliest, micros_now(limiter)});
+                taken[i].take(limiter);
                 if (++asked % 4 == 0) std::this_thread::yield();  // time must pass on one core too
             }
         });
     }
     std::vector<Taken> all;
-    for (const auto& own : taken) all.insert(all.end(), own.begin(), own.end());
+    for (Own& own : taken) {
+        const auto part = std::move(own).all();
+        all.insert(all.end(), part.begin(), part.end());
+    }
     return all;
 }
 
@@ -154,6 +199,55 @@ TEST_CASE("over no interval does a fixed window grant more than its permits for 
     CHECK(taken.size() > 500);
     CHECK(intervals_above(
               taken, [](std::int64_t from, std::int64_t to) { return 10 * (to / 5'000 - from / 5'000 + 1); }) == 0);
+}
+
+TEST_CASE("over no interval does a sliding window grant more than its permits and their share of the interval") {
+    const auto seed = std::random_device{}();
+    CAPTURE(seed);
+    const bw::ManualClock clock;
+    const bw::RateLimiter<bw::SlidingWindow, Store> limiter{bw::SlidingWindow{.permits = 10, .window = 5ms},
+                                                            Store{clock}};
+    const auto taken = take_while_time_passes(limiter, clock, seed, 2'000);
+    CHECK(taken.size() > 500);
+    CHECK(intervals_above(taken, [](std::int64_t from, std::int64_t to) { return 10 + (to - from) * 10 / 5'000; }) ==
+          0);
+}
+
+TEST_CASE("reserved, cancelled and taken at random, permits stay within the bound over every interval") {
+    const auto seed = std::random_device{}();
+    CAPTURE(seed);
+    const auto above = [&](auto algorithm, auto bound) {
+        const bw::ManualClock clock;
+        const bw::RateLimiter<decltype(algorithm), Store> limiter{algorithm, Store{clock}};
+        const auto taken =
+            take_while_time_passes<Reservations<std::remove_const_t<decltype(limiter)>>>(limiter, clock, seed, 1'000);
+        CHECK(taken.size() > 500);
+        return intervals_above(taken, bound);
+    };
+    CHECK(above(bw::TokenBucket{.permits = 7, .period = 3ms, .burst = 10},
+                [](std::int64_t from, std::int64_t to) { return 10 + (to - from) * 7 / 3'000; }) == 0);
+    CHECK(above(bw::FixedWindow{.permits = 4, .window = 2ms},
+                [](std::int64_t from, std::int64_t to) { return 4 * (to / 2'000 - from / 2'000 + 1); }) == 0);
+    CHECK(above(bw::SlidingWindow{.permits = 4, .window = 2ms},
+                [](std::int64_t from, std::int64_t to) { return 4 + (to - from) * 4 / 2'000; }) == 0);
+}
+
+TEST_CASE("permits that many threads reserve and cancel are all there again but for those that stayed taken") {
+    const bw::ManualClock clock;
+    const bw::RateLimiter<bw::TokenBucket, Store> limiter{
+        {.algorithm = bw::TokenBucket{.permits = 1, .period = 1ms, .burst = 8}, .max_reserve = 24h}, Store{clock}};
+    REQUIRE(limiter.try_acquire(8));
+    std::atomic<std::int64_t> kept{0};
+    std::atomic<std::int64_t> cancelled{0};
+    on_threads(4, [&](unsigned) {
+        for (int n = 0; n < 50'000; ++n) {
+            auto made = limiter.reserve(1, 24h);
+            (made->cancel() ? cancelled : kept) += 1;
+        }
+    });
+    CHECK(cancelled > 0);
+    CHECK(cancelled + kept == 200'000);
+    CHECK(limiter.reserve(1, 24h)->wait() == (kept + 1) * 1ms);
 }
 
 TEST_CASE("limiters keep their bounds by the steady clock") {

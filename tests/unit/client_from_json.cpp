@@ -230,6 +230,10 @@ TEST_CASE("a value out of range is named with its range") {
           "circuit_breaker.trip.failure_rate.ratio: must be > 0 and <= 1, got 1.5");
     CHECK(mistake(R"({"circuit_breaker": {"trip": {"failure_rate": {"window": {"count": 0}}}}})") ==
           "circuit_breaker.trip.failure_rate.window.count: must be 1 to 65536, got 0");
+    CHECK(
+        good(
+            R"({"base_url": "http://a.test", "rate_limit": {"algorithm": {"sliding_window": {"permits": 7, "window": "2min"}}}})")
+            .rate_limit.algorithm == bw::AnyAlgorithm{bw::SlidingWindow{.permits = 7, .window = 2min}});
     CHECK(mistake(R"({"rate_limit": {"algorithm": {"fixed_window": {"permits": 0}}}})") ==
           "rate_limit.algorithm.fixed_window.permits: must be 1 to 2147483648, got 0");
     CHECK(mistake(R"({"retry": {"max_retries": -1}})") == "retry.max_retries: must be 0 to 4294967295, got -1");

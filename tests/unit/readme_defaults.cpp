@@ -1,4 +1,5 @@
 // README.md lists every option of the client with its default: this compares the table with the code.
+#include <breakwater/bulkhead/options.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/store/memory.hpp>
@@ -78,7 +79,11 @@ Table table_of_code() {
     const bw::TokenBucket bucket;
     t["TokenBucket"] =
         "permits " + text(bucket.permits) + ", period " + text(bucket.period) + ", burst " + none(!bucket.burst);
-    t["FixedWindow"] = "permits " + text(bw::FixedWindow{}.permits) + ", window " + text(bw::FixedWindow{}.window);
+    const auto windowed = [](const auto& limit) {
+        return "permits " + text(limit.permits) + ", window " + text(limit.window);
+    };
+    t["FixedWindow`, `SlidingWindow"] = windowed(bw::FixedWindow{});
+    CHECK(windowed(bw::SlidingWindow{}) == windowed(bw::FixedWindow{}));
     t["rate_limit.max_wait"] = text(o.rate_limit.max_wait);
     t["rate_limit.max_pause"] = text(o.rate_limit.max_pause);
     t["rate_limit.per_endpoint.algorithm"] = none(o.rate_limit.per_endpoint.algorithm.is_none());
@@ -101,6 +106,9 @@ Table table_of_code() {
     t["max_response_bytes"] = text(o.max_response_bytes >> 20) + "MiB";
     t["redirects"] = "max " + text(o.redirects.max) + ", cross_origin " + (o.redirects.cross_origin ? "true" : "false");
     t["observer"] = none(!o.observer);
+    const bw::BulkheadOptions bulkhead;
+    t["BulkheadOptions"] = "max_concurrent " + text(bulkhead.max_concurrent) + ", max_queue " +
+                           text(bulkhead.max_queue) + ", max_wait " + text(bulkhead.max_wait);
     const bw::CurlOptions curl;
     t["CurlOptions"] = "max_idle " + text(curl.max_idle) + ", max_idle_time " + text(curl.max_idle_time) +
                        ", max_header_bytes " + text(curl.max_header_bytes >> 10) + "KiB";

@@ -43,6 +43,7 @@ struct OncePerBoot {
 };
 static_assert(bw::RateAlgorithm<OncePerBoot>);
 static_assert(!bw::RateAlgorithm<LimiterState>);
+static_assert(!bw::ReservableAlgorithm<OncePerBoot>);
 
 }  // namespace
 

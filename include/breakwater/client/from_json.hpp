@@ -158,7 +158,8 @@ void read_algorithm(const JsonReader<Json>& reader, AnyAlgorithm& algorithm) {
         return;
     }
     if (!reader.value().is_object() || reader.value().size() != 1) {
-        return reader.mistake("must be \"none\", {\"token_bucket\": {…}} or {\"fixed_window\": {…}}");
+        return reader.mistake(
+            "must be \"none\", {\"token_bucket\": {…}}, {\"fixed_window\": {…}} or {\"sliding_window\": {…}}");
     }
     reader.object([&](const auto& member) {
         member("token_bucket", [&](const JsonReader<Json>& own) {
@@ -171,15 +172,16 @@ void read_algorithm(const JsonReader<Json>& reader, AnyAlgorithm& algorithm) {
             if (read) own.check(bucket);
             algorithm = bucket;
         });
-        member("fixed_window", [&](const JsonReader<Json>& own) {
-            FixedWindow limit;
+        const auto read_windowed = [&](const JsonReader<Json>& own, auto limit) {
             const bool read = own.object([&](const auto& part) {
                 part("permits", limit.permits);
                 part("window", limit.window);
             });
             if (read) own.check(limit);
             algorithm = limit;
-        });
+        };
+        member("fixed_window", [&](const JsonReader<Json>& own) { read_windowed(own, FixedWindow{}); });
+        member("sliding_window", [&](const JsonReader<Json>& own) { read_windowed(own, SlidingWindow{}); });
     });
 }
 

@@ -12,6 +12,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -24,8 +25,10 @@ template <class F, class AnyCall>
 decltype(auto) invoke_with(F& function, AnyCall& call) {
     if constexpr (std::invocable<F&>)
         return std::invoke(function);
-    else
+    else if constexpr (std::invocable<F&, AnyCall&> || !std::invocable<F&, std::stop_token>)
         return std::invoke(function, call);
+    else
+        return std::invoke(function, call.stop_token());
 }
 
 template <class R>
@@ -52,8 +55,8 @@ struct Unwrapped<std::expected<T, Error>> {
 
 }  // namespace detail
 
-/// The `T` of the `Result<T>` that guarding `F` gives: `F` may return `T`, `void` or `Result<T>`, and take nothing or
-/// the call.
+/// The `T` of the `Result<T>` that guarding `F` gives: `F` may return `T`, `void` or `Result<T>`, and take nothing, the
+/// call or a `std::stop_token`.
 template <class F, class AnyCall = Call<SteadyClock>>
 using GuardedValue = typename detail::Unwrapped<
     std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>::type;
@@ -141,6 +144,11 @@ private:
         if (before.kind == Before::Kind::wait) {
             if (auto refused = driver.until_admitted(frame, before)) return fail(*std::move(refused));
         }
+        if constexpr (requires { typename PolicyAt<I>::Waiter; }) {
+            if (before.kind == Before::Kind::queue) {
+                if (auto refused = driver.until_turn(frame, before)) return fail(*std::move(refused));
+            }
+        }
         return driver.pass(frame);
     }
 
@@ -186,6 +194,27 @@ private:
         }
         if (before.kind == Before::Kind::proceed) return {};
         return refusal(frame, before);
+    }
+
+    /// Queues until it is this call's turn; then what was admitted outside is asked whether it still stands. A call
+    /// that is handed its permit as its time ends has it.
+    template <std::size_t I, class Outer>
+    std::optional<Error> until_turn(Frame<I, Outer>& frame, const Before& before) {
+        const Before refused = reject(before.code);
+        if (call_.probing) return refusal(frame, refused);
+        const Instant began = call_.now();
+        {
+            typename PolicyAt<I>::Waiter waiter;
+            if (!policy<I>().enqueue(waiter)) return refusal(frame, refused);
+            waiter.wait(call_.now.clock(), std::min(began + before.delay, call_.deadline), call_.stop_token());
+            call_.now.forget();
+            if (!policy<I>().settle(frame.lane, waiter)) return is_over() ? why_over(call_) : refusal(frame, refused);
+        }
+        if (call_.is_observed()) {
+            const Duration waited = call_.now() - began;
+            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
+        }
+        return reask(frame.outer);
     }
 
     /// Asks the policies from the outermost to this one.

@@ -37,9 +37,10 @@ public:
     Instant deadline = Instant::max();
 
     // Ordered by first value, so that a call is made with a few wide stores.
-    Instant attempt_began = Instant::max();     ///< `max()` if nobody needed to know.
-    Instant attempt_deadline = Instant::max();  ///< When the attempt has to be over: the end of a probe's lease.
-    Duration attempt_took{};                    ///< Of the attempt made last; only kept for an observer.
+    Instant attempt_began = Instant::max();  ///< `max()` if nobody needed to know.
+    Instant attempt_deadline =
+        Instant::max();       ///< When the attempt has to be over: its timeout, or the end of a probe's lease.
+    Duration attempt_took{};  ///< Of the attempt made last; only kept for an observer.
     const std::stop_token* stop = nullptr;
     const Observer* observer = nullptr;  ///< Null, or not empty.
     std::string_view subject{};
@@ -54,11 +55,17 @@ public:
             return false;
         return stop->stop_requested();
     }
+    /// Ends the call, and under an `AttemptTimeout` the attempt.
     std::stop_token stop_token() const noexcept { return stop != nullptr ? *stop : std::stop_token{}; }
 
     /// Time left until the deadline: zero if it has passed, `Duration::max()` if there is none.
     Duration remaining() noexcept {
         return deadline == Instant::max() ? Duration::max() : std::max(Duration{0}, deadline - now());
+    }
+    /// Time left for the attempt: until its own end or the deadline, whichever is nearer; as `remaining()` otherwise.
+    Duration attempt_remaining() noexcept {
+        const Instant over = std::min(attempt_deadline, deadline);
+        return over == Instant::max() ? Duration::max() : std::max(Duration{0}, over - now.clock().now());
     }
     bool out_of_time() noexcept {
         if (deadline == Instant::max()) [[likely]]

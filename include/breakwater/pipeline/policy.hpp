@@ -13,15 +13,18 @@ namespace breakwater {
 /// What a policy says before the call goes on inwards.
 class Before {
 public:
-    enum class Kind : std::uint8_t { proceed, wait, reject, answer };
+    enum class Kind : std::uint8_t { proceed, wait, queue, reject, answer };
 
     Kind kind = Kind::proceed;
-    Errc code = Errc::failure;  ///< Of a rejection; of a wait: what it turns into if the call may not wait.
-    Duration delay{};           ///< Of a wait; of a rejection: retry_after, or negative for none.
+    Errc code = Errc::failure;  ///< Of a rejection; of a wait or queue: what it turns into if the call may not wait.
+    Duration delay{};           ///< Of a wait; of a queue: at most; of a rejection: retry_after, or negative for none.
 };
 inline constexpr Before proceed{};
 /// Ask again after `delay`. Becomes a rejection with `code` if the deadline is nearer or a probe is under way.
 constexpr Before wait_for(Duration delay, Errc code) noexcept { return {Before::Kind::wait, code, delay}; }
+/// Wait in the policy's queue for at most `most` (up to 24h). Becomes a rejection with `code` if the queue is full, the
+/// time is over, or a probe is under way.
+constexpr Before queue_for(Duration most, Errc code) noexcept { return {Before::Kind::queue, code, most}; }
 constexpr Before reject(Errc code, Duration retry_after = Duration{-1}) noexcept {
     return {Before::Kind::reject, code, retry_after};
 }
@@ -45,8 +48,12 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 ///
 /// - `Lane` is what the policy keeps for one passage of one call; default-constructed before, destroyed after, on
 ///   every way out. A permit in it gives itself back there.
-/// - `before(lane, call)` says proceed, wait, reject or answer. After a wait it is asked again, and so is every policy
-///   outside it that has a `reask(lane, call)`.
+/// - `before(lane, call)` says proceed, wait, queue, reject or answer. After a wait it is asked again, and so is every
+///   policy outside it that has a `reask(lane, call)`.
+/// - A policy that says queue has a type `Waiter`: `enqueue(waiter) → bool` takes a place in the queue, or says that it
+///   is full; `waiter.wait(clock, until, stop)` blocks until the turn has come, or the time, or the stop; and
+///   `settle(lane, waiter) → bool` ends the waiting and says whether the call is admitted. Then every policy outside it
+///   that has a `reask` is asked again.
 /// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly
 ///   once for each passage inwards. Must not throw.
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
@@ -67,7 +74,7 @@ concept Policy = std::copy_constructible<P> && std::default_initializable<typena
                  };
 
 /// Where a policy stands in the way of a call, for the order checks. A policy that says nothing may stand anywhere.
-enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, admission };
+enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, admission, attempt };
 
 template <class P>
 inline constexpr Place place_of = Place::anywhere;

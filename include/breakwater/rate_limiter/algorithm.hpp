@@ -21,8 +21,10 @@ struct LimiterState {
 /// The answer to a request for permits.
 struct Grant {
     bool granted = false;
-    bool never = false;      ///< More was asked for than the limiter ever holds; waiting does not help.
-    Duration retry_after{};  ///< If refused but not for ever: waiting exactly this long is enough if nobody else takes.
+    bool never = false;  ///< More was asked for than the limiter ever holds; waiting does not help.
+    /// If refused but not for ever: waiting exactly this long is enough if nobody else takes. If reserved: when the
+    /// permits become usable.
+    Duration retry_after{};
     friend bool operator==(const Grant&, const Grant&) = default;
 };
 
@@ -33,11 +35,11 @@ inline constexpr Duration default_max_pause = std::chrono::minutes{5};
 /// numbers the hot path needs are `Prepared` from them once, after `validate` has accepted them.
 ///
 /// - `take` grants all `n` permits or none. A refusal changes the state only if that lay further ahead of `now` than
-///   `capacity + max_pause + clock_tolerance` (a clock set back, a word of other options): it then starts again,
+///   `capacity + max_ahead + clock_tolerance` (a clock set back, a word of other options): it then starts again,
 ///   empty. So a store publishes the state whenever it changed, granted or not.
 /// - `peek` answers as `take` would and takes nothing; `available` is the number of permits it would grant.
 /// - `pause`: nothing accrues in [from, until). `from` is not before the end of an earlier pause, and `until` at most
-///   `max_pause` ahead of the clock. To refuse calls meanwhile is the caller's task.
+///   `max_ahead` ahead of the clock. To refuse calls meanwhile is the caller's task.
 /// - `give_back` undoes a `take` of the same `n`: exact if it follows in the same step, else never above full.
 ///
 /// None of them allocates, blocks or throws.
@@ -64,9 +66,9 @@ template <class A>
 concept RateAlgorithm = std::copyable<A> && std::copyable<typename A::Prepared> &&
                         std::is_trivially_copyable_v<typename A::State> && sizeof(typename A::State) == 8 &&
                         requires(const A& algorithm, typename A::State& state, const typename A::State& seen,
-                                 const typename A::Prepared& prepared, std::int64_t n, Instant now, Duration max_pause,
+                                 const typename A::Prepared& prepared, std::int64_t n, Instant now, Duration max_ahead,
                                  std::string_view path) {
-                            { algorithm.prepare(max_pause) } noexcept -> std::same_as<typename A::Prepared>;
+                            { algorithm.prepare(max_ahead) } noexcept -> std::same_as<typename A::Prepared>;
                             { A::take(state, prepared, n, now) } noexcept -> std::same_as<Grant>;
                             { A::peek(seen, prepared, n, now) } noexcept -> std::same_as<Grant>;
                             { A::pause(state, prepared, now, now) } noexcept;
@@ -74,5 +76,16 @@ concept RateAlgorithm = std::copyable<A> && std::copyable<typename A::Prepared> 
                             { A::available(seen, prepared, now) } noexcept -> std::same_as<std::int64_t>;
                             { validate(algorithm, path) } -> std::same_as<Result<void>>;
                         };
+
+/// An algorithm that also grants permits of the future. `reserve` answers as `take` does, but where `take` would refuse
+/// with a `retry_after` of at most `max_wait` it takes the permits all the same, and grants them with that
+/// `retry_after`. Until then `take` grants nothing that the reservation needs, and no later reservation becomes usable
+/// before it. To put the state back to what it was undoes a reservation, as long as nothing else has changed it.
+template <class A>
+concept ReservableAlgorithm = RateAlgorithm<A> && std::equality_comparable<typename A::State> &&
+                              requires(typename A::State& state, const typename A::Prepared& prepared, std::int64_t n,
+                                       Instant now, Duration max_wait) {
+                                  { A::reserve(state, prepared, n, now, max_wait) } noexcept -> std::same_as<Grant>;
+                              };
 
 }  // namespace breakwater

@@ -2,6 +2,7 @@
 
 #include <breakwater/rate_limiter/algorithm.hpp>
 #include <breakwater/rate_limiter/fixed_window.hpp>
+#include <breakwater/rate_limiter/sliding_window.hpp>
 #include <breakwater/rate_limiter/token_bucket.hpp>
 
 #include <cstdint>
@@ -19,6 +20,9 @@ struct NoLimit {
 
     constexpr Prepared prepare(Duration = default_max_pause) const noexcept { return {}; }
     static constexpr Grant take(State&, const Prepared&, std::int64_t, Instant) noexcept { return {.granted = true}; }
+    static constexpr Grant reserve(State&, const Prepared&, std::int64_t, Instant, Duration) noexcept {
+        return {.granted = true};
+    }
     static constexpr Grant peek(const State&, const Prepared&, std::int64_t, Instant) noexcept {
         return {.granted = true};
     }
@@ -41,29 +45,39 @@ class AnyAlgorithm {
     static constexpr auto with(const Variant& prepared, F function) noexcept {
         if (const auto* bucket = std::get_if<TokenBucket::Prepared>(&prepared)) return function(TokenBucket{}, *bucket);
         if (const auto* limit = std::get_if<FixedWindow::Prepared>(&prepared)) return function(FixedWindow{}, *limit);
+        if (const auto* limit = std::get_if<SlidingWindow::Prepared>(&prepared))
+            return function(SlidingWindow{}, *limit);
         return function(NoLimit{}, NoLimit::Prepared{});
     }
 
 public:
-    using Choice = std::variant<NoLimit, TokenBucket, FixedWindow>;
+    using Choice = std::variant<NoLimit, TokenBucket, FixedWindow, SlidingWindow>;
     using State = LimiterState;
-    using Prepared = std::variant<NoLimit::Prepared, TokenBucket::Prepared, FixedWindow::Prepared>;
+    using Prepared =
+        std::variant<NoLimit::Prepared, TokenBucket::Prepared, FixedWindow::Prepared, SlidingWindow::Prepared>;
 
     constexpr AnyAlgorithm() noexcept = default;
     constexpr AnyAlgorithm(NoLimit) noexcept {}
     constexpr AnyAlgorithm(const TokenBucket& bucket) noexcept : choice_{bucket} {}
     constexpr AnyAlgorithm(const FixedWindow& limit) noexcept : choice_{limit} {}
+    constexpr AnyAlgorithm(const SlidingWindow& limit) noexcept : choice_{limit} {}
 
     constexpr const Choice& choice() const noexcept { return choice_; }
     constexpr bool is_none() const noexcept { return std::holds_alternative<NoLimit>(choice_); }
 
-    constexpr Prepared prepare(Duration max_pause = default_max_pause) const noexcept {
-        if (const auto* bucket = std::get_if<TokenBucket>(&choice_)) return bucket->prepare(max_pause);
-        if (const auto* limit = std::get_if<FixedWindow>(&choice_)) return limit->prepare(max_pause);
+    constexpr Prepared prepare(Duration max_ahead = default_max_pause) const noexcept {
+        if (const auto* bucket = std::get_if<TokenBucket>(&choice_)) return bucket->prepare(max_ahead);
+        if (const auto* limit = std::get_if<FixedWindow>(&choice_)) return limit->prepare(max_ahead);
+        if (const auto* limit = std::get_if<SlidingWindow>(&choice_)) return limit->prepare(max_ahead);
         return {};
     }
     static constexpr Grant take(State& state, const Prepared& prepared, std::int64_t n, Instant now) noexcept {
         return with(prepared, [&](auto chosen, const auto& own) { return chosen.take(state, own, n, now); });
+    }
+    static constexpr Grant reserve(State& state, const Prepared& prepared, std::int64_t n, Instant now,
+                                   Duration max_wait) noexcept {
+        return with(prepared,
+                    [&](auto chosen, const auto& own) { return chosen.reserve(state, own, n, now, max_wait); });
     }
     static constexpr Grant peek(const State& state, const Prepared& prepared, std::int64_t n, Instant now) noexcept {
         return with(prepared, [&](auto chosen, const auto& own) { return chosen.peek(state, own, n, now); });

@@ -4,6 +4,7 @@
 #include <breakwater/rate_limiter/algorithm.hpp>
 #include <breakwater/rate_limiter/any_algorithm.hpp>
 #include <breakwater/rate_limiter/fixed_window.hpp>
+#include <breakwater/rate_limiter/sliding_window.hpp>
 #include <breakwater/rate_limiter/token_bucket.hpp>
 
 #include <algorithm>
@@ -21,6 +22,9 @@ inline std::string layout_of(const TokenBucket& bucket) {
 }
 inline std::string layout_of(const FixedWindow& limit) {
     return "fixed_window:" + std::to_string(limit.window.count()) + "us";
+}
+inline std::string layout_of(const SlidingWindow& limit) {
+    return "sliding_window:" + std::to_string(limit.window.count()) + "us/" + std::to_string(limit.count_bits()) + "b";
 }
 inline std::string layout_of(const AnyAlgorithm& algorithm) {
     return std::visit([](const auto& chosen) { return layout_of(chosen); }, algorithm.choice());
@@ -40,6 +44,22 @@ struct RateMachine {
     struct Take {
         std::int64_t permits = 1;
     };
+    /// Permits that become usable within `max_wait`, where nothing is usable for `paused`.
+    struct Reserve {
+        std::int64_t permits = 1;
+        Duration paused{};
+        Duration max_wait{};
+    };
+    struct Reserved {
+        Grant grant{};
+        State before{};
+        State after{};
+    };
+    /// Undoes a reservation of permits not yet usable, if nobody has changed the state since.
+    struct Cancel {
+        Reserved reserved{};
+        Instant ready_at{};
+    };
     struct GiveBack {
         std::int64_t permits = 1;
     };
@@ -53,6 +73,19 @@ struct RateMachine {
 
     static constexpr Grant apply(State& state, const Options& options, const Take& take, Instant now) noexcept {
         return Algorithm::take(state, options.prepared, take.permits, now);
+    }
+    static constexpr Reserved apply(State& state, const Options& options, const Reserve& reserve,
+                                    Instant now) noexcept {
+        const State before = state;
+        Grant grant = Algorithm::reserve(state, options.prepared, reserve.permits, now + reserve.paused,
+                                         reserve.max_wait - reserve.paused);
+        grant.retry_after += reserve.paused;
+        return {grant, before, state};
+    }
+    static constexpr bool apply(State& state, const Options&, const Cancel& cancel, Instant now) noexcept {
+        if (now >= cancel.ready_at || !(state == cancel.reserved.after)) return false;
+        state = cancel.reserved.before;
+        return true;
     }
     static constexpr bool apply(State& state, const Options& options, const GiveBack& back, Instant now) noexcept {
         Algorithm::give_back(state, options.prepared, back.permits, now);

@@ -14,9 +14,10 @@ namespace breakwater {
 template <RateAlgorithm Algorithm = AnyAlgorithm>
 struct RateLimiterOptions {
     std::string name{};     ///< Names the limiter in events and errors, and its cell in the store.
-    Algorithm algorithm{};  ///< `TokenBucket`, `FixedWindow` or `no_limit` (the default of the run-time choice).
+    Algorithm algorithm{};  ///< A built-in one or your own. Default of the run-time choice: `no_limit`.
     Duration max_wait{};    ///< How long a call waits for its permit. 0s (default: refuse at once) to 24h.
-    Duration max_pause = default_max_pause;  ///< Longest pause a service may ask for. 0s to 24h, default 5min.
+    Duration max_pause = default_max_pause;          ///< Longest pause a service may ask for. 0s to 24h, default 5min.
+    Duration max_reserve = std::chrono::minutes{5};  ///< Longest wait of a reservation. 0s to 24h, default 5min.
 
     friend bool operator==(const RateLimiterOptions&, const RateLimiterOptions&) = default;
 };
@@ -30,6 +31,8 @@ Result<void> validate(const RateLimiterOptions<Algorithm>& options, std::string_
         return detail::invalid_option(path, "max_wait", "0s to 24h", options.max_wait);
     if (options.max_pause < none || options.max_pause > most)
         return detail::invalid_option(path, "max_pause", "0s to 24h", options.max_pause);
+    if (options.max_reserve < none || options.max_reserve > most)
+        return detail::invalid_option(path, "max_reserve", "0s to 24h", options.max_reserve);
     return validate(options.algorithm, path.empty() ? "algorithm" : std::string{path} + ".algorithm");
 }
 

@@ -38,12 +38,12 @@ struct TokenBucket {
     };
 
     /// Needs options that `validate` accepts.
-    constexpr Prepared prepare(Duration max_pause = default_max_pause) const noexcept {
+    constexpr Prepared prepare(Duration max_ahead = default_max_pause) const noexcept {
         const std::int64_t divisor = std::gcd(permits, period.count());
         const auto p = static_cast<std::uint64_t>(permits / divisor);
         const auto q = static_cast<std::uint64_t>(period.count() / divisor);
         const auto most = static_cast<std::uint64_t>(burst.value_or(permits));
-        const auto tolerated = static_cast<std::uint64_t>((max_pause + clock_tolerance).count());
+        const auto tolerated = static_cast<std::uint64_t>((max_ahead + clock_tolerance).count());
         return {
             .ticks_per_us = p, .cost = q, .burst = most, .capacity = most * q, .furthest = most * q + tolerated * p};
     }
@@ -57,6 +57,17 @@ struct TokenBucket {
         if (after > rate.capacity) return refuse(state, rate, at, after);
         set(state, at + after);
         return {.granted = true};
+    }
+
+    /// A bucket in debt beyond its burst: whoever comes later waits until that is paid.
+    static constexpr Grant reserve(State& state, const Prepared& rate, std::int64_t n, Instant now,
+                                   Duration max_wait) noexcept {
+        const Grant grant = take(state, rate, n, now);
+        if (grant.granted || grant.never || grant.retry_after > max_wait) return grant;
+        // As a `take` when the wait is over: in the part of a microsecond that it is rounded up by nothing accrues.
+        const std::uint64_t at = ticks(rate, now + grant.retry_after);
+        set(state, at + debt(state, at) + static_cast<std::uint64_t>(n) * rate.cost);
+        return {.granted = true, .retry_after = grant.retry_after};
     }
 
     static constexpr Grant peek(const State& state, const Prepared& rate, std::int64_t n, Instant now) noexcept {

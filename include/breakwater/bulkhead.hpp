@@ -1,0 +1,154 @@
+#pragma once
+
+#include <breakwater/bulkhead/options.hpp>
+#include <breakwater/bulkhead/permits.hpp>
+#include <breakwater/clock.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <string_view>
+#include <utility>
+
+namespace breakwater {
+
+/// Bounds how many calls of this process are in flight at once, so that a service that hangs does not take every
+/// thread. Calls beyond that are refused with `Errc::bulkhead_full`, or queue first if there is a queue.
+///
+/// A handle: copies share the permits. Thread-safe. A call that finds a permit free costs two atomic exchanges, reads
+/// no clock, takes no lock and allocates nothing. The queue is first come, first served: a permit that comes back goes
+/// to the first in it, and a call that leaves (its time or its deadline is over, a stop is requested) never gets one.
+/// A half-open circuit's probe does not queue. Refusals have no `retry_after`: nobody knows it.
+///
+///     bw::Bulkhead bulkhead{{.name = "ledger", .max_concurrent = 20, .max_queue = 50, .max_wait = 2s}};
+///     bw::Pipeline guard{bw::Deadline{5s}, breaker, bulkhead};
+///
+/// A guarded call inside a call that the same bulkhead guards needs a second permit: with `max_concurrent` such calls
+/// in flight it is refused or, where there is a queue, waits for itself until its time is over.
+class Bulkhead {
+    struct Shared {
+        explicit Shared(BulkheadOptions given)
+            : options{std::move(given)}, permits{options.max_concurrent, options.max_queue} {}
+        const BulkheadOptions options;
+        BulkheadPermits permits;
+    };
+
+public:
+    static constexpr Place place = Place::admission;
+    using Options = BulkheadOptions;
+
+    /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
+    explicit Bulkhead(Options options) : shared_{build(std::move(options))} {}
+
+    /// As the constructor, without throwing.
+    static Result<Bulkhead> make(Options options) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return Bulkhead{std::move(options)};
+    }
+
+    /// A permit for one call, given back when destroyed. Safe to use after the bulkhead is gone.
+    class Permit {
+    public:
+        Permit(Permit&& other) noexcept = default;
+        Permit& operator=(Permit&& other) noexcept {
+            Permit moved{std::move(other)};
+            std::swap(shared_, moved.shared_);
+            return *this;
+        }
+        ~Permit() {
+            if (shared_) shared_->permits.give_back();
+        }
+
+    private:
+        friend Bulkhead;
+        explicit Permit(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
+
+        std::shared_ptr<Shared> shared_;
+    };
+
+    /// A permit now or not at all.
+    Result<Permit> try_acquire() const noexcept {
+        if (shared_->permits.take()) return Permit{shared_};
+        return fail(full());
+    }
+
+    /// A permit now or after queueing for up to `max_wait` (at most 24h), by `clock`. Blocks. The error is
+    /// `bulkhead_full`, or `cancelled` if a stop was requested first.
+    template <Clock C = SteadyClock>
+    Result<Permit> acquire(Duration max_wait, const std::stop_token& stop = {}, const C& clock = {}) const {
+        if (shared_->permits.take()) return Permit{shared_};
+        if (max_wait <= Duration{0}) return fail(full());
+        BulkheadPermits::Waiter waiter;
+        if (!shared_->permits.enqueue(waiter)) return fail(full());
+        waiter.wait(clock, clock.now() + std::min<Duration>(max_wait, std::chrono::hours{24}), stop);
+        if (shared_->permits.settle(waiter)) return Permit{shared_};
+        return fail(stop.stop_requested() ? Error{Errc::cancelled} : full());
+    }
+
+    /// How many calls are in flight and queue now. Changes nothing.
+    BulkheadSnapshot snapshot() const {
+        const auto counts = shared_->permits.counts();
+        return {.name = shared_->options.name,
+                .in_flight = counts.in_flight,
+                .queued = counts.queued,
+                .max_concurrent = shared_->options.max_concurrent,
+                .max_queue = shared_->options.max_queue};
+    }
+
+    std::string_view name() const noexcept { return shared_->options.name; }
+    const Options& options() const noexcept { return shared_->options; }
+
+    // The policy.
+
+    /// The permit of one passage.
+    class Lane {
+    public:
+        Lane() noexcept = default;
+        Lane(Lane&&) = delete;
+        [[gnu::always_inline]] ~Lane() {
+            if (permits_ != nullptr) permits_->give_back();
+        }
+
+    private:
+        friend Bulkhead;
+        BulkheadPermits* permits_ = nullptr;  // null: none; the pipeline that runs the call keeps them alive
+    };
+    using Waiter = BulkheadPermits::Waiter;
+
+    /// If a permit is free.
+    [[gnu::always_inline]] bool glance(Lane& lane, auto&) const noexcept {
+        if (!shared_->permits.take()) return false;
+        lane.permits_ = &shared_->permits;
+        return true;
+    }
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        if (glance(lane, call)) return proceed;
+        const Options& options = shared_->options;
+        if (options.max_queue == 0 || options.max_wait == Duration{0}) return reject(Errc::bulkhead_full);
+        return queue_for(options.max_wait, Errc::bulkhead_full);
+    }
+    bool enqueue(Waiter& waiter) const { return shared_->permits.enqueue(waiter); }
+    bool settle(Lane& lane, Waiter& waiter) const noexcept {
+        if (!shared_->permits.settle(waiter)) return false;
+        lane.permits_ = &shared_->permits;
+        return true;
+    }
+
+    After after(Lane&, auto&, auto&) const noexcept { return done; }
+
+private:
+    static std::shared_ptr<Shared> build(Options options) {
+        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        return std::make_shared<Shared>(std::move(options));
+    }
+
+    Error full() const noexcept { return Error::refusal(Errc::bulkhead_full, name()); }
+
+    std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace breakwater
