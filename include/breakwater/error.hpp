@@ -222,6 +222,13 @@ inline std::string format_duration(Duration duration) {
 
 namespace detail {
 
+/// Puts `instead` for every control character: words from outside (an exception's, a server's) must not forge a second
+/// line.
+inline void keep_on_one_line(std::string& text, char instead) noexcept {
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = instead;
+}
+
 constexpr std::string_view sentence(Errc code) noexcept {
     switch (code) {
         case Errc::circuit_open: return "the circuit is open";
@@ -280,9 +287,7 @@ inline std::string Error::message() const {
     if (attempts_ > 1) text += ", after " + std::to_string(attempts_) + " attempts";
     if (const auto by = stopped_by()) text.append("; gave up: ").append(detail::sentence(*by));
     if (const auto wait = retry_after()) text += "; try again in " + format_duration(*wait);
-    // Words from outside (an exception's, a server's) must not forge a second line.
-    for (char& c : text)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    detail::keep_on_one_line(text, ' ');
     return text;
 }
 

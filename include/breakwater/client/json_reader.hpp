@@ -61,7 +61,7 @@ inline std::string excerpt(std::string_view text) {
         text.remove_suffix(1);
     }
     std::string shown{text};
-    std::ranges::replace_if(shown, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    keep_on_one_line(shown, '?');
     return cut ? shown + "…" : shown;
 }
 

@@ -3,7 +3,6 @@
 #include <breakwater/error.hpp>
 #include <breakwater/events.hpp>
 
-#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -107,7 +106,7 @@ inline Observer request_log(std::function<void(std::string_view)> sink) {
     return Observer{[shared](const Event& event) {
         std::string line = log_line(event);
         if (line.empty()) return;
-        std::ranges::replace_if(line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+        detail::keep_on_one_line(line, ' ');
         const std::scoped_lock lock{shared->mutex};
         shared->sink(line);
     }};
