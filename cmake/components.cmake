@@ -29,6 +29,7 @@ breakwater_component(core
         pipeline/alarms.hpp
         pipeline/blocking_driver.hpp
         pipeline/call.hpp
+        pipeline/callable.hpp
         pipeline/policy.hpp
         random.hpp
         rate_limiter.hpp
@@ -71,6 +72,7 @@ breakwater_component(breakwater
         client/json_reader.hpp
         client/options.hpp
         client/prepare.hpp
+        client/secret.hpp
         client/size.hpp
         client/snapshot.hpp
         http/cache_control.hpp

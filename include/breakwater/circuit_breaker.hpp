@@ -234,7 +234,7 @@ private:
             report(call, recorded);
     }
 
-    /// In shadow mode: reports the refusal and lets the call through.
+    /// In shadow mode: reports the refusal and lets the call through, with a ticket of no circuit.
     [[gnu::noinline]] Before pass_uncounted(Lane& lane, auto& call,
                                             const typename Machine::Admission& admission) const noexcept {
         lane.ticket_ = {.generation = not_counted};
@@ -258,13 +258,15 @@ private:
     }
 
     [[gnu::noinline]] static void end_probe(Lane& lane, auto& call) noexcept {
-        if (std::exchange(lane.probes_, nullptr) == nullptr) return;
+        lane.probes_ = nullptr;
         call.attempt_deadline = lane.outer_deadline_;
         call.probing = lane.outer_deadline_ != Instant::max();
     }
     static void leave(Lane& lane, auto& call) noexcept {
-        if (lane.probes_ != nullptr) release(*lane.probes_, lane.ticket_);
-        end_probe(lane, call);
+        if (lane.probes_ != nullptr) {
+            release(*lane.probes_, lane.ticket_);
+            end_probe(lane, call);
+        }
         lane.ticket_ = {};
     }
 

@@ -3,14 +3,12 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/callable.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
 
 #include <algorithm>
-#include <concepts>
 #include <cstddef>
-#include <exception>
-#include <functional>
 #include <optional>
 #include <stop_token>
 #include <tuple>
@@ -18,48 +16,6 @@
 #include <utility>
 
 namespace breakwater {
-
-namespace detail {
-
-template <class F, class AnyCall>
-decltype(auto) invoke_with(F& function, AnyCall& call) {
-    if constexpr (std::invocable<F&>)
-        return std::invoke(function);
-    else if constexpr (std::invocable<F&, AnyCall&> || !std::invocable<F&, std::stop_token>)
-        return std::invoke(function, call);
-    else
-        return std::invoke(function, call.stop_token());
-}
-
-template <class R>
-struct Unwrapped {
-    using type = R;
-};
-template <class T>
-struct Unwrapped<std::expected<T, Error>> {
-    using type = T;
-};
-
-/// What an exception in flight says. Call in a handler.
-[[gnu::noinline, gnu::cold]] inline Error error_in_flight() {
-    try {
-        throw;
-    } catch (const Exception& own) {
-        return own.error();
-    } catch (const std::exception& other) {
-        return std::move(Error{Errc::exception, other.what()}.set_exception(std::current_exception()));
-    } catch (...) {
-        return std::move(Error{Errc::exception}.set_exception(std::current_exception()));
-    }
-}
-
-}  // namespace detail
-
-/// The `T` of the `Result<T>` that guarding `F` gives: `F` may return `T`, `void` or `Result<T>`, and take nothing, the
-/// call or a `std::stop_token`.
-template <class F, class AnyCall = Call<SteadyClock>>
-using GuardedValue = typename detail::Unwrapped<
-    std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>::type;
 
 /// Runs a call through policies on the calling thread. All waiting of blocking calls is here.
 template <class AnyCall, class T, class F, class... P>

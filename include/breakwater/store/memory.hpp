@@ -66,8 +66,8 @@ public:
         return made;
     }
 
-    /// Applies one command atomically. Reads `now` only if the decision needs it. Never blocks for long: see
-    /// `cell.hpp`.
+    /// Applies one command atomically. Reads `now`: what needs no time is decided by `glance`. Never blocks for long:
+    /// see `cell.hpp`.
     template <class Cell, class Command, class Now>
     [[gnu::always_inline]] auto apply(const Step<Cell, Command>& step, Now& now) const noexcept {
         return step.cell.apply(step.options, step.command, now);

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/result.hpp>
+
+#include <concepts>
+#include <exception>
+#include <functional>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+// What a pipeline can guard, and what comes of calling it.
+
+namespace detail {
+
+template <class F, class AnyCall>
+decltype(auto) invoke_with(F& function, AnyCall& call) {
+    if constexpr (std::invocable<F&>)
+        return std::invoke(function);
+    else if constexpr (std::invocable<F&, AnyCall&> || !std::invocable<F&, std::stop_token>)
+        return std::invoke(function, call);
+    else
+        return std::invoke(function, call.stop_token());
+}
+
+template <class R>
+struct Unwrapped {
+    using type = R;
+};
+template <class T>
+struct Unwrapped<std::expected<T, Error>> {
+    using type = T;
+};
+
+/// What an exception in flight says. Call in a handler.
+[[gnu::noinline, gnu::cold]] inline Error error_in_flight() {
+    try {
+        throw;
+    } catch (const Exception& own) {
+        return own.error();
+    } catch (const std::exception& other) {
+        return std::move(Error{Errc::exception, other.what()}.set_exception(std::current_exception()));
+    } catch (...) {
+        return std::move(Error{Errc::exception}.set_exception(std::current_exception()));
+    }
+}
+
+}  // namespace detail
+
+/// The `T` of the `Result<T>` that guarding `F` gives: `F` may return `T`, `void` or `Result<T>`, and take nothing, the
+/// call or a `std::stop_token`.
+template <class F, class AnyCall = Call<SteadyClock>>
+using GuardedValue = typename detail::Unwrapped<
+    std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>::type;
+
+}  // namespace breakwater
