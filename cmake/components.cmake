@@ -11,9 +11,11 @@ breakwater_component(core
         bulkhead/permits.hpp
         circuit_breaker.hpp
         circuit_breaker/any_trip.hpp
+        circuit_breaker/failure_rate.hpp
         circuit_breaker/machine.hpp
         circuit_breaker/options.hpp
         circuit_breaker/state.hpp
+        circuit_breaker/stragglers.hpp
         circuit_breaker/trip.hpp
         circuit_breaker/window.hpp
         clock.hpp

@@ -68,6 +68,18 @@ fault "failures before the opening count after it" $circuit $every_way 'state.op
         options.trip.clear(state.counted);' 'state.open_until = now + open_for;'
 fault "a force never ends" $circuit unit/circuit_breaker_operation 'state.forced = false;
         if' 'if'
+slow=unit/circuit_breaker_slow_calls
+fault "a call of exactly the limit is slow" $circuit $slow 'now - record.ticket.began() > limit' \
+    'now - record.ticket.began() >= limit'
+fault "a slow probe closes the circuit" $circuit $slow '|| now - began > slow_after(options.trip)' ''
+fault "a dropped call stays under way" $circuit $slow \
+    'if (release.ticket.is_timed()) end_timed(state, options, release.ticket);' ''
+fault "a fast success trips" circuit_breaker/failure_rate.hpp $slow '(tally.successes == 0 && overdue > 0)' 'overdue > 0'
+fault "calls under way count too early" circuit_breaker/stragglers.hpp model/stragglers 'slices = 18' 'slices = 16'
+fault "a ramp forgets what it refused" $circuit unit/circuit_breaker_ramp 'state.ramp_credit -= whole_permit;' \
+    'state.ramp_credit = 0;'
+fault "a trip during the ramp is a first one" $circuit unit/circuit_breaker_ramp 'state.ramping = true;' \
+    'state.ramping = true, state.openings = 0;'
 fault "a streak trips one failure late" circuit_breaker/trip.hpp unit/trip 'state.streak >= count' 'state.streak > count'
 fault "a ratio equal to the threshold does not trip" circuit_breaker/trip.hpp unit/trip '>= ratio' '> ratio'
 fault "a count window forgets to take the oldest out" circuit_breaker/window.hpp model/window '--failures_;' ''

@@ -102,8 +102,7 @@ public:
     /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
     Result<Permit> try_acquire() const {
         LazyNow now{shared_->store.clock()};
-        const auto admission =
-            shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+        const auto admission = shared_->store.apply(Step{*shared_->cell, shared_->rules, admit()}, now);
         if (admission.admitted) return Permit{shared_, admission.ticket};
         if (shared_->options.shadow) return Permit{shared_, {.generation = not_counted}};
         return fail(refusal_of(admission.state, known(admission.retry_after)));
@@ -132,19 +131,20 @@ public:
 
     // The policy.
 
-    /// The permit of one attempt. Gives a probe's slot back when it goes without a verdict.
+    /// The permit of one attempt. If the circuit holds something for it, such as a probe's slot, it gives that back
+    /// when it goes without a verdict.
     class Lane {
     public:
         Lane() noexcept {}
         Lane(Lane&&) = delete;
         ~Lane() {
-            if (probes_ != nullptr) release(*probes_, ticket_);
+            if (held_in_ != nullptr) release(*held_in_, ticket_);
         }
 
     private:
         friend CircuitBreaker;
         CircuitTicket ticket_;
-        const Shared* probes_ = nullptr;  // of a probe: its circuit, which the pipeline that runs the call keeps alive
+        const Shared* held_in_ = nullptr;  // null if nothing is held; the pipeline that runs the call keeps it alive
         union {
             Instant outer_deadline_;   // of a probe: the attempt's deadline before it, `max()` if none probes outside
             CircuitState refused_in_;  // of a refusal
@@ -162,17 +162,17 @@ public:
 
     Before before(Lane& lane, auto& call) const noexcept {
         const auto admission = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, shared_->rules, typename Machine::Admit{}}, now);
+            return shared_->store.apply(Step{*shared_->cell, shared_->rules, admit()}, now);
         });
-        if (admission.transition) report(call, *admission.transition, Duration{0});
+        if (admission.transition) report(call, *admission.transition, admission.open_for);
         if (!admission.admitted) {
             lane.refused_in_ = admission.state;
             return shared_->options.shadow ? pass_uncounted(lane, call, admission)
                                            : reject(Errc::circuit_open, known(admission.retry_after));
         }
         lane.ticket_ = admission.ticket;
+        if (admission.ticket.is_held()) lane.held_in_ = shared_.get();
         if (admission.ticket.is_probe()) {
-            lane.probes_ = shared_.get();
             lane.outer_deadline_ = call.attempt_deadline;
             call.probing = true;
             call.attempt_deadline = std::min(call.attempt_deadline, call.now() + shared_->rules.probe_lease);
@@ -216,20 +216,21 @@ private:
     }
 
     [[gnu::noinline]] static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
-        if (!ticket.is_probe()) return;
+        if (!ticket.is_held()) return;
         LazyNow now{shared.store.clock()};
         shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
     }
 
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
         if (lane.ticket_.generation == not_counted) return;
+        if (!call.tag().empty() && is_uncounted(call.tag())) return leave(lane, call);
         const bool failed = outcome == Outcome::failure;
         const Step step{
             *shared_->cell, shared_->rules,
             typename Machine::Record{lane.ticket_, tally_of(outcome), failed ? shared_->random() : 0, retry_after}};
         const auto recorded = with_now(call, clock(), [&](auto& now) { return shared_->store.apply(step, now); });
-        if (lane.probes_ != nullptr) [[unlikely]]
-            end_probe(lane, call);
+        if (lane.held_in_ != nullptr) [[unlikely]]
+            let_go(lane, call);
         if (recorded.verdict != Machine::Verdict::counted) [[unlikely]]
             report(call, recorded);
     }
@@ -252,20 +253,32 @@ private:
         shared_->store.apply(Step{*shared_->cell, shared_->rules, command}, now);
     }
 
+    typename Machine::Admit admit() const noexcept {
+        if constexpr (TimedTripRule<Trip>) {
+            if (slow_after(shared_->rules.trip) != Duration::max()) return {.random = shared_->random()};
+        }
+        return {};
+    }
+
+    bool is_uncounted(std::string_view tag) const noexcept {
+        return std::ranges::find(shared_->options.uncounted_tags, tag) != shared_->options.uncounted_tags.end();
+    }
+
     /// A refusal's delay; negative if nobody knows it.
     static constexpr Duration known(Duration retry_after) noexcept {
         return retry_after == Duration::max() ? Duration{-1} : retry_after;
     }
 
-    [[gnu::noinline]] static void end_probe(Lane& lane, auto& call) noexcept {
-        lane.probes_ = nullptr;
+    [[gnu::noinline]] static void let_go(Lane& lane, auto& call) noexcept {
+        lane.held_in_ = nullptr;
+        if (!lane.ticket_.is_probe()) return;
         call.attempt_deadline = lane.outer_deadline_;
         call.probing = lane.outer_deadline_ != Instant::max();
     }
     static void leave(Lane& lane, auto& call) noexcept {
-        if (lane.probes_ != nullptr) {
-            release(*lane.probes_, lane.ticket_);
-            end_probe(lane, call);
+        if (lane.held_in_ != nullptr) {
+            release(*lane.held_in_, lane.ticket_);
+            let_go(lane, call);
         }
         lane.ticket_ = {};
     }

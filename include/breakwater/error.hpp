@@ -276,6 +276,8 @@ inline std::string Error::message() const {
         text += "status " + std::to_string(status_);
     } else if (code_ == Errc::circuit_open && circuit_state() == CircuitState::half_open) {
         text += "the circuit is half-open and its probes are taken";
+    } else if (code_ == Errc::circuit_open && circuit_state() == CircuitState::closed) {
+        text += "the circuit has just closed and lets only some calls through";
     } else if (!(code_ == Errc::invalid_options && !detail().empty())) {
         text += detail::sentence(code_);
     }

@@ -15,11 +15,23 @@ enum class Outcome : std::uint8_t { success, failure, neutral };
 struct Tally {
     std::uint32_t successes = 0;
     std::uint32_t failures = 0;
-    std::uint32_t slow = 0;  ///< Of all these, how many were slow calls.
+    std::uint32_t slow = 0;  ///< Of all these, how many were slow calls: the successes first, see `slow_of`.
     std::uint32_t tail = 0;  ///< Failures after the last success.
 
     friend bool operator==(const Tally&, const Tally&) = default;
 };
+
+/// Which calls of a tally were slow. A batch does not say: its slow calls are taken for successes as far as it has any,
+/// so that no bad call counts as two.
+struct SlowCalls {
+    std::uint32_t successes = 0;
+    std::uint32_t failures = 0;
+};
+constexpr SlowCalls slow_of(const Tally& tally) noexcept {
+    const std::uint32_t successes = tally.slow < tally.successes ? tally.slow : tally.successes;
+    const std::uint32_t rest = tally.slow - successes;
+    return {successes, rest < tally.failures ? rest : tally.failures};
+}
 
 /// A tally of one.
 constexpr Tally tally_of(Outcome outcome) noexcept {

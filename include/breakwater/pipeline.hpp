@@ -164,7 +164,8 @@ public:
         CallType call{clock_};
         call.stop = &options.stop;
         call.only_once = !options.resendable;
-        call.subject = options.subject;
+        const CallFacts facts{.subject = options.subject, .tag = options.tag};
+        call.facts = &facts;
         call.has_own_fallback = static_cast<bool>(options.fallback);
         if (options.deadline) call.set_deadline(*options.deadline);
         auto result = drive(call, function);

@@ -161,7 +161,8 @@ private:
         CallType call{shared.store.clock(), std::move(request), options};
         call.stop = &options.stop;
         call.set_observer(shared.options.observer);
-        call.subject = subject;
+        const CallFacts facts{.subject = subject, .tag = options.tag};
+        call.facts = &facts;
         call.only_once = !is_resendable(call.request);
         call.has_own_fallback = static_cast<bool>(options.fallback);
         call.set_deadline(options.deadline.value_or(shared.options.timeouts.deadline));

@@ -31,23 +31,55 @@ public:
         tally.tail = tally.successes == 0 ? tally.failures : static_cast<std::uint32_t>(upto(tally.failures));
         return tally;
     }
+    /// One whose calls were timed.
+    bw::Tally timed_tally() {
+        bw::Tally timed = tally();
+        if (once_in(2)) timed.slow = static_cast<std::uint32_t>(upto(std::uint64_t{timed.successes} + timed.failures));
+        return timed;
+    }
 
 private:
     bw::Random random_;
 };
 
+struct Call {
+    bool failed = false;
+    bool slow = false;
+};
+
+/// The calls of a tally in their order: successes, then failures, of each the slow ones last.
+std::vector<Call> calls_of(const bw::Tally& tally) {
+    std::vector<Call> calls(tally.successes);
+    calls.resize(calls.size() + tally.failures, Call{.failed = true});
+    std::uint32_t slow = tally.slow;
+    for (std::uint32_t i = tally.successes; i > 0 && slow > 0; --i, --slow) calls[i - 1].slow = true;
+    for (std::size_t i = calls.size(); i > tally.successes && slow > 0; --i, --slow) calls[i - 1].slow = true;
+    return calls;
+}
+
+WindowCounts counts_of(const auto& calls) {
+    WindowCounts counts;
+    for (const Call& call : calls) {
+        ++counts.calls;
+        counts.failures += call.failed;
+        counts.slow += call.slow;
+        counts.slow_successes += call.slow && !call.failed;
+    }
+    return counts;
+}
+
 struct CountModel {
     std::size_t size;
-    std::deque<bool> failed;
+    bool timed;
+    std::deque<Call> kept{};
 
     void add(const bw::Tally& tally) {
-        failed.insert(failed.end(), tally.successes, false);
-        failed.insert(failed.end(), tally.failures, true);
-        while (failed.size() > size) failed.pop_front();
+        for (const Call& call : calls_of(tally)) {
+            kept.push_back({call.failed, timed && call.slow});
+            if (kept.size() > size) kept.pop_front();
+        }
     }
-    WindowCounts counts() const {
-        return {failed.size(), static_cast<std::uint64_t>(std::ranges::count(failed, true))};
-    }
+    WindowCounts counts() const { return counts_of(kept); }
 };
 
 /// Keeps each outcome with the number of the slice it was filed in.
@@ -71,7 +103,7 @@ struct TimeModel {
             current -= shift;
         }
         current = std::max(current, slice_of(now));
-        filed.push_back({current, {std::uint64_t{tally.successes} + tally.failures, tally.failures}});
+        filed.push_back({current, counts_of(calls_of(tally))});
         std::erase_if(filed, [&](const Filed& entry) { return entry.slice <= current - buckets; });
     }
     WindowCounts counts(bw::Instant now) const {
@@ -81,6 +113,8 @@ struct TimeModel {
             if (entry.slice <= latest - buckets) continue;
             sum.calls += entry.counts.calls;
             sum.failures += entry.counts.failures;
+            sum.slow += entry.counts.slow;
+            sum.slow_successes += entry.counts.slow_successes;
         }
         return sum;
     }
@@ -93,22 +127,23 @@ TEST_CASE("a count window holds exactly what a list of the last outcomes holds")
     WindowDice dice{seed};
     for (int run = 0; run < 300; ++run) {
         const auto size = static_cast<std::uint32_t>(1 + dice.upto(dice.once_in(5) ? 300 : 12));
-        bw::CountRing ring{{.size = size}};
-        CountModel model{size, {}};
+        const bool timed = dice.once_in(2);
+        bw::CountRing ring{{.size = size}, timed ? bw::Remember::failures_and_slow : bw::Remember::failures};
+        CountModel model{size, timed};
         int differs = -1;
         for (int step = 0; step < 300 && differs < 0; ++step) {
             if (dice.once_in(100)) {
                 ring.clear();
-                model.failed.clear();
+                model.kept.clear();
             }
-            const bw::Tally tally = dice.tally();
+            const bw::Tally tally = dice.timed_tally();
             ring.add(tally);
             model.add(tally);
             const WindowCounts counts = model.counts();
-            const bool settled = counts == WindowCounts{size, 0};
+            const bool settled = counts == WindowCounts{size, 0} && !timed;
             if (ring.counts() != counts || ring.is_settled() != settled) differs = step;
         }
-        CAPTURE(seed, run, size);
+        CAPTURE(seed, run, size, timed);
         REQUIRE(differs == -1);
     }
 }
@@ -134,7 +169,7 @@ TEST_CASE("a time window holds exactly the outcomes of its slices, however uneve
                 model.filed.clear();
             }
             if (!dice.once_in(3)) {
-                const bw::Tally tally = dice.tally();
+                const bw::Tally tally = dice.timed_tally();
                 ring.add(tally, now);
                 model.add(tally, now);
             }

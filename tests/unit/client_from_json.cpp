@@ -73,9 +73,11 @@ TEST_CASE("a configuration with everything in it is read") {
         "timeouts": {"attempt": "2s", "connect": "500ms", "deadline": "2min"},
         "circuit_breaker": {
             "name": "dairy",
-            "trip": {"failure_rate": {"ratio": 0.25, "window": {"duration": "10s", "buckets": 5}, "minimum_calls": 4}},
+            "trip": {"failure_rate": {"ratio": 0.25, "window": {"duration": "10s", "buckets": 5}, "minimum_calls": 4,
+                                      "slow_call": {"duration": "2s", "ratio": 0.8}, "bad_ratio": 0.6}},
             "recovery_timeout": "300s", "half_open_probes": 2, "success_threshold": 3, "probe_lease": "1min",
             "deadline_counts_after": "750ms", "shadow": true, "seed": 9,
+            "ramped_close": {"duration": "30s", "first_share": 0.2}, "uncounted_tags": ["health", "warm-up"],
             "recovery_growth": {"multiplier": 2, "cap": "20min", "jitter": 0.1, "heed_retry_after": true}
         },
         "rate_limit": {
@@ -99,8 +101,11 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.timeouts.connect == 500ms);
     CHECK(options.timeouts.deadline == 2min);
     CHECK(options.circuit_breaker.name == "dairy");
-    CHECK(options.circuit_breaker.trip ==
-          bw::AnyTrip{bw::FailureRate{.ratio = 0.25, .window = bw::TimeWindow{10s, 5}, .minimum_calls = 4}});
+    CHECK(options.circuit_breaker.trip == bw::AnyTrip{bw::FailureRate{.ratio = 0.25,
+                                                                      .window = bw::TimeWindow{10s, 5},
+                                                                      .minimum_calls = 4,
+                                                                      .slow_call = {.duration = 2s, .ratio = 0.8},
+                                                                      .bad_ratio = 0.6}});
     CHECK(options.circuit_breaker.recovery_timeout == 300s);
     CHECK(options.circuit_breaker.half_open_probes == 2);
     CHECK(options.circuit_breaker.success_threshold == 3);
@@ -108,6 +113,8 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.circuit_breaker.deadline_counts_after == 750ms);
     CHECK(options.circuit_breaker.recovery_growth ==
           bw::RecoveryGrowth{.multiplier = 2.0, .cap = 20min, .jitter = 0.1, .heed_retry_after = true});
+    CHECK(options.circuit_breaker.ramped_close == bw::RampedClose{.duration = 30s, .first_share = 0.2});
+    CHECK(options.circuit_breaker.uncounted_tags == std::vector<std::string>{"health", "warm-up"});
     CHECK(options.circuit_breaker.shadow);
     CHECK(options.circuit_breaker.seed == 9U);
     CHECK(options.rate_limit.algorithm == bw::AnyAlgorithm{bw::FixedWindow{.permits = 20, .window = 60s}});

@@ -60,7 +60,9 @@ Table table_of_code() {
     const bw::FailureRate rate;
     t["FailureRate"] = "ratio " + bw::detail::option_text(rate.ratio) + ", window " +
                        (std::holds_alternative<bw::CountWindow>(rate.window) ? "CountWindow" : "TimeWindow") +
-                       ", minimum_calls " + text(rate.minimum_calls);
+                       ", minimum_calls " + text(rate.minimum_calls) + ", bad_ratio " + none(!rate.bad_ratio);
+    t["FailureRate.slow_call"] =
+        "duration " + none(!rate.slow_call.duration) + ", ratio " + bw::detail::option_text(rate.slow_call.ratio);
     t["CountWindow`, `TimeWindow"] = "size " + text(bw::CountWindow{}.size) + "; duration " +
                                      text(bw::TimeWindow{}.duration) + ", buckets " + text(bw::TimeWindow{}.buckets);
     t["circuit_breaker.recovery_timeout"] = text(o.circuit_breaker.recovery_timeout);
@@ -73,6 +75,10 @@ Table table_of_code() {
     t["circuit_breaker.recovery_growth"] = "multiplier " + bw::detail::option_text(growth.multiplier) + ", cap " +
                                            text(growth.cap) + ", jitter " + bw::detail::option_text(growth.jitter) +
                                            ", heed_retry_after " + (growth.heed_retry_after ? "true" : "false");
+    const auto& ramp = o.circuit_breaker.ramped_close;
+    t["circuit_breaker.ramped_close"] =
+        "duration " + none(!ramp.duration) + ", first_share " + bw::detail::option_text(ramp.first_share);
+    t["circuit_breaker.uncounted_tags"] = none(o.circuit_breaker.uncounted_tags.empty());
     t["circuit_breaker.shadow"] = o.circuit_breaker.shadow ? "true" : "false";
     t["circuit_breaker.seed"] = none(!o.circuit_breaker.seed);
     t["rate_limit.algorithm"] = none(o.rate_limit.algorithm.is_none());

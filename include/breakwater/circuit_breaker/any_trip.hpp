@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/circuit_breaker/failure_rate.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/outcome.hpp>
@@ -50,6 +51,18 @@ public:
     }
     constexpr bool record(State& state, const Tally& tally, Instant now) const noexcept {
         return with(state, [&](const auto& rule, auto& own) { return rule.record(own, tally, now); });
+    }
+    constexpr bool record(State& state, const Tally& tally, std::uint32_t overdue, Instant now) const noexcept {
+        return with(state, [&](const auto& rule, auto& own) {
+            if constexpr (TimedTripRule<std::remove_cvref_t<decltype(rule)>>)
+                return rule.record(own, tally, overdue, now);
+            else
+                return rule.record(own, tally, now);
+        });
+    }
+    constexpr Duration slow_after() const noexcept {
+        const auto* rule = std::get_if<FailureRate>(&rule_);
+        return rule ? rule->slow_after() : Duration::max();
     }
     constexpr bool is_settled(const State& state) const noexcept {
         return with(state, [](const auto& rule, const auto& own) { return rule.is_settled(own); });

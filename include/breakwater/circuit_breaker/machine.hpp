@@ -35,7 +35,9 @@ struct CircuitMachine {
     using Options = CircuitRules<Trip>;
     using State = CircuitBreakerState<Trip>;
 
-    struct Admit {};
+    struct Admit {
+        std::uint64_t random = 0;  ///< For `RecoveryGrowth::jitter`, if calls that are overdue trip the circuit.
+    };
     struct Record {
         CircuitTicket ticket{};
         Tally tally{};
@@ -59,6 +61,7 @@ struct CircuitMachine {
         CircuitState state = CircuitState::closed;  ///< After the decision.
         CircuitTicket ticket{};
         Duration retry_after{};  ///< If refused: when a permit can be had at the latest; `max()` if nobody knows.
+        Duration open_for{};     ///< If this opened the circuit: for how long.
         std::optional<CircuitTransition> transition{};
     };
     enum class Verdict : std::uint8_t { counted, late, opened, opened_again, closed };
@@ -85,7 +88,7 @@ struct CircuitMachine {
     /// The form of the state: cells of one name are shared only if this is equal too.
     static std::string layout(const Options& options) { return options.trip.layout(); }
 
-    static constexpr Admission apply(State& state, const Options& options, const Admit&, Instant now) noexcept {
+    static constexpr Admission apply(State& state, const Options& options, const Admit& admit, Instant now) noexcept {
         end_force(state, now);
         if (state.forced && state.phase == CircuitState::open)
             return {.state = CircuitState::open, .retry_after = forced_left(state, now)};
@@ -98,9 +101,7 @@ struct CircuitMachine {
             }
             transition = enter(state, CircuitState::half_open, now);
         }
-        if (state.phase == CircuitState::closed) {
-            return {.admitted = true, .ticket = {.generation = state.generation}};
-        }
+        if (state.phase == CircuitState::closed) return admit_closed(state, options, admit, now);
         Instant earliest = Instant::max();
         for (std::uint32_t slot = 0; slot < options.half_open_probes; ++slot) {
             ProbeLease& lease = state.leases[slot];
@@ -124,19 +125,24 @@ struct CircuitMachine {
             ++state.late_results;
             return {.verdict = Verdict::late};
         }
-        const Tally& tally = record.tally;
         if (state.phase == CircuitState::closed) {
             end_force(state, now);
-            if (state.forced || !options.trip.record(state.counted, tally, now)) return {};
+            if (!trips(state, options, record, now)) return {};
             return {open(state, options, record.random, record.retry_after, now), Verdict::opened};
         }
+        const Instant began = state.leases[record.ticket.slot()].expires - options.probe_lease;
         free_slot(state, record.ticket);
-        if (tally.failures > 0)
+        if (record.tally.failures > 0 || now - began > slow_after(options.trip))
             return {open(state, options, record.random, record.retry_after, now), Verdict::opened_again};
-        state.successes += tally.successes;
+        state.successes += record.tally.successes;
         if (state.successes < options.success_threshold) return {};
-        state.openings = 0;
         enter(state, CircuitState::closed, now);
+        if (options.ramp.duration) {
+            state.ramping = true;
+            state.ramp_credit = whole_permit - 1;  // the first call is let through
+        } else {
+            state.openings = 0;
+        }
         return {.verdict = Verdict::closed};
     }
 
@@ -156,8 +162,10 @@ struct CircuitMachine {
         return enter(state, CircuitState::closed, now);
     }
 
-    static constexpr bool apply(State& state, const Options&, const Release& release, Instant now) noexcept {
-        if (release.ticket.is_probe() && is_current(state, release.ticket, now)) free_slot(state, release.ticket);
+    static constexpr bool apply(State& state, const Options& options, const Release& release, Instant now) noexcept {
+        if (!is_current(state, release.ticket, now)) return true;
+        if (release.ticket.is_probe()) free_slot(state, release.ticket);
+        if (release.ticket.is_timed()) end_timed(state, options, release.ticket);
         return true;
     }
 
@@ -174,6 +182,11 @@ struct CircuitMachine {
                              .probe_successes = state.successes,
                              .late_results = state.late_results};
         for (const ProbeLease& lease : state.leases) seen.probes_in_flight += lease.token != 0 && now < lease.expires;
+        if constexpr (TimedTripRule<Trip>) {
+            if (const Duration limit = options.trip.slow_after(); limit != Duration::max())
+                seen.overdue = Stragglers{state.under_way}.overdue(limit, now);
+        }
+        if (state.ramping) seen.admitted_share = static_cast<double>(share(state, options, now)) / whole_permit;
         if (state.changed != Instant{}) seen.in_state = std::max(Duration{0}, now - state.changed);
         if (state.phase == CircuitState::open && !seen.forced) {
             seen.retry_after = std::clamp(state.open_until - now, Duration{0}, options.longest_open());
@@ -184,13 +197,17 @@ struct CircuitMachine {
     }
 
     // What one 60-bit word can tell without the state: how closed and open circuits stay off the lock.
-    //   bits 0–1 phase, bit 2 settled (a success changes nothing), bits 3–59 generation, or while open open_until.
+    //   bits 0–1 phase, or 3: closed, but each call has to be looked at,
+    //   bit 2 settled (a success changes nothing), bits 3–59 generation, or while open open_until.
 
     static constexpr std::uint64_t summary(const State& state, const Options& options) noexcept {
         std::uint64_t payload = state.generation;
         if (state.phase == CircuitState::open) {  // forced, it is always looked up
             payload = state.forced ? 0 : static_cast<std::uint64_t>(state.open_until.time_since_epoch().count());
         }
+        if (state.phase == CircuitState::closed && !state.forced &&
+            (state.ramping || slow_after(options.trip) != Duration::max()))
+            return payload << 3 | looked_at;
         const bool counts_nothing = state.forced && state.forced_until == Instant::max();
         const bool settled =
             state.phase == CircuitState::closed && (counts_nothing || options.trip.is_settled(state.counted));
@@ -220,6 +237,76 @@ struct CircuitMachine {
     }
 
 private:
+    static constexpr std::uint64_t looked_at = 3;
+    static constexpr std::uint32_t whole_permit = 1'000'000;
+
+    /// Through a closed circuit: counts the call if the rule times calls, and lets through only a share during a ramp.
+    [[gnu::noinline]] static constexpr Admission admit_closed(State& state, const Options& options, const Admit& admit,
+                                                              Instant now) noexcept {
+        Admission admission{.admitted = true, .ticket = {.generation = state.generation}};
+        if (state.forced) return admission;
+        if (state.ramping) {
+            state.changed = std::min(state.changed, now);  // a clock set back must not hold the ramp
+            if (const Duration left = ramp_left(state, options, now); left > Duration{0}) {
+                state.ramp_credit += share(state, options, now);
+                if (state.ramp_credit < whole_permit) return {.retry_after = left};
+                state.ramp_credit -= whole_permit;
+            } else {
+                state.ramping = false;
+                state.openings = 0;
+            }
+        }
+        if constexpr (TimedTripRule<Trip>) {
+            const Duration limit = options.trip.slow_after();
+            if (limit == Duration::max()) return admission;
+            const std::uint32_t overdue = state.under_way.overdue(limit, now);
+            if (overdue > 0 && options.trip.record(state.counted, Tally{}, overdue, now)) {
+                const Duration open_for = open(state, options, admit.random, Duration{-1}, now);
+                return {.state = CircuitState::open,
+                        .retry_after = open_for,
+                        .open_for = open_for,
+                        .transition = CircuitTransition{CircuitState::closed, CircuitState::open}};
+            }
+            const Instant began = state.under_way.begin(limit, now);
+            admission.ticket.token =
+                CircuitTicket::timed | static_cast<std::uint64_t>(began.time_since_epoch().count());
+        }
+        return admission;
+    }
+    /// What a closed circuit makes of a record.
+    static constexpr bool trips(State& state, const Options& options, const Record& record, Instant now) noexcept {
+        if constexpr (TimedTripRule<Trip>) {
+            if (record.ticket.is_timed()) return trips_timed(state, options, record, now);
+        }
+        return !state.forced && options.trip.record(state.counted, record.tally, now);
+    }
+    [[gnu::noinline]] static constexpr bool trips_timed(State& state, const Options& options, const Record& record,
+                                                        Instant now) noexcept
+        requires TimedTripRule<Trip>
+    {
+        end_timed(state, options, record.ticket);
+        if (state.forced) return false;
+        const Duration limit = options.trip.slow_after();
+        Tally tally = record.tally;
+        if (now - record.ticket.began() > limit) tally.slow = tally.successes + tally.failures;
+        return options.trip.record(state.counted, tally, state.under_way.overdue(limit, now), now);
+    }
+    static constexpr void end_timed(State& state, const Options& options, const CircuitTicket& ticket) noexcept {
+        if constexpr (TimedTripRule<Trip>) state.under_way.end(options.trip.slow_after(), ticket.began());
+    }
+    static constexpr Duration ramp_left(const State& state, const Options& options, Instant now) noexcept {
+        const Duration whole = options.ramp.duration.value_or(Duration{0});
+        return std::min(state.changed + whole - now, whole);
+    }
+    /// The share of calls that a ramp lets through now, in millionths.
+    static constexpr std::uint32_t share(const State& state, const Options& options, Instant now) noexcept {
+        const Duration left = std::max(ramp_left(state, options, now), Duration{0});
+        if (left == Duration{0}) return whole_permit;
+        const double grown =
+            1.0 - static_cast<double>(left.count()) / static_cast<double>(options.ramp.duration->count());
+        return static_cast<std::uint32_t>((options.ramp.first_share + (1.0 - options.ramp.first_share) * grown) *
+                                          whole_permit);
+    }
     static constexpr bool is_current(const State& state, const CircuitTicket& ticket, Instant now) noexcept {
         if (ticket.generation != state.generation) return false;
         if (state.phase == CircuitState::closed) return true;
@@ -278,6 +365,8 @@ private:
         state.successes = 0;
         state.leases = {};
         state.forced = false;
+        state.ramping = false;
+        state.under_way = {};
         return transition;
     }
 };

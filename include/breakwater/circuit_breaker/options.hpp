@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace breakwater {
 
@@ -35,6 +36,18 @@ struct RecoveryGrowth {
     friend bool operator==(const RecoveryGrowth&, const RecoveryGrowth&) = default;
 };
 
+/// After the probes, a closed circuit lets only a share of the calls through, which grows to all of them. By default it
+/// lets them all through at once.
+struct RampedClose {
+    /// How long it takes to grow. 1 ms to 24 h; empty (the default) switches the ramp off.
+    std::optional<Duration> duration{};
+
+    /// The share of calls let through at first. In (0, 1]; default 0.1.
+    double first_share = 0.1;
+
+    friend bool operator==(const RampedClose&, const RampedClose&) = default;
+};
+
 /// The part of the options that the machine decides by.
 template <TripRule Trip>
 struct CircuitRules {
@@ -44,6 +57,7 @@ struct CircuitRules {
     std::uint32_t success_threshold = 1;
     Duration probe_lease = std::chrono::seconds{30};
     RecoveryGrowth growth{};
+    RampedClose ramp{};
 
     /// No circuit of these rules stays open for longer, unless forced.
     constexpr Duration longest_open() const noexcept {
@@ -83,6 +97,13 @@ struct CircuitBreakerOptions {
     /// How `recovery_timeout` changes while the service stays down. Default: not at all.
     RecoveryGrowth recovery_growth{};
 
+    /// How a circuit closes. Default: at once. If it trips meanwhile, that is a re-opening.
+    RampedClose ramped_close{};
+
+    /// Calls with one of these tags (`CallOptions::tag`) are refused like all others, but say nothing about the
+    /// service.
+    std::vector<std::string> uncounted_tags{};
+
     /// Try out a breaker on live traffic: it decides and reports, but refuses nothing. What it would have refused is
     /// an event (`would_refuse`), goes through, and is not counted.
     bool shadow = false;
@@ -94,7 +115,7 @@ struct CircuitBreakerOptions {
 template <TripRule Trip>
 constexpr CircuitRules<Trip> rules_of(const CircuitBreakerOptions<Trip>& options) {
     return {options.trip,        options.recovery_timeout, options.half_open_probes, options.success_threshold,
-            options.probe_lease, options.recovery_growth};
+            options.probe_lease, options.recovery_growth,  options.ramped_close};
 }
 
 /// Checks the options; messages begin with `path`.
@@ -118,6 +139,11 @@ Result<void> validate(const CircuitBreakerOptions<Trip>& options, std::string_vi
         return detail::invalid_option(path, "recovery_growth.cap", "1ms to 24h", growth.cap);
     if (!(growth.jitter >= 0.0 && growth.jitter <= 1.0))
         return detail::invalid_option(path, "recovery_growth.jitter", "0 to 1", growth.jitter);
+    const RampedClose& ramp = options.ramped_close;
+    if (ramp.duration && (*ramp.duration < least || *ramp.duration > most))
+        return detail::invalid_option(path, "ramped_close.duration", "1ms to 24h", *ramp.duration);
+    if (!(ramp.first_share > 0.0 && ramp.first_share <= 1.0))
+        return detail::invalid_option(path, "ramped_close.first_share", "> 0 and <= 1", ramp.first_share);
     if (options.half_open_probes < 1 || options.half_open_probes > max_half_open_probes)
         return detail::invalid_option(path, "half_open_probes", "1 to 32", options.half_open_probes);
     if (options.success_threshold < 1)

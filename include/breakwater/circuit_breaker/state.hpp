@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/circuit_breaker/stragglers.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/error.hpp>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 namespace breakwater {
 
@@ -35,16 +37,30 @@ struct CircuitBreakerState {
     std::uint64_t probes = 0;        ///< Probes ever lent.
     std::uint64_t late_results = 0;  ///< Results that came from an earlier generation or an expired lease.
     std::array<ProbeLease, max_half_open_probes> leases{};
+    bool ramping = false;           ///< Closed, but not yet for everybody.
+    std::uint32_t ramp_credit = 0;  ///< While ramping: what refused calls have saved up, in millionths of a permit.
     typename Trip::State counted;
+
+    struct None {};
+    /// While closed, under a rule that times calls: the ones under way.
+    [[no_unique_address]] std::conditional_t<TimedTripRule<Trip>, Stragglers, None> under_way{};
 };
 
 /// What admission hands out: proof of which generation, and of which probe slot, a call belongs to.
 struct CircuitTicket {
     std::uint64_t generation = 0;
-    std::uint64_t token = 0;  ///< Of the probe's lease: running number × 32 + slot; 0 through a closed circuit.
+    /// Of a probe's lease: running number × 32 + slot. Through a closed circuit that times calls: when it began, in µs,
+    /// and the topmost bit. Else 0.
+    std::uint64_t token = 0;
 
-    constexpr bool is_probe() const noexcept { return token != 0; }
+    constexpr bool is_probe() const noexcept { return token != 0 && !is_timed(); }
     constexpr std::size_t slot() const noexcept { return token % max_half_open_probes; }
+    /// Must be recorded or released: something counts it.
+    constexpr bool is_held() const noexcept { return token != 0; }
+    constexpr bool is_timed() const noexcept { return (token & timed) != 0; }
+    constexpr Instant began() const noexcept { return Instant{Duration{static_cast<std::int64_t>(token & ~timed)}}; }
+
+    static constexpr std::uint64_t timed = std::uint64_t{1} << 63;
 };
 
 /// A circuit as seen from outside. Reading it changes nothing.
@@ -58,6 +74,8 @@ struct CircuitSnapshot {
     std::uint32_t probes_in_flight = 0;
     std::uint32_t probe_successes = 0;
     std::uint64_t late_results = 0;
+    std::uint32_t overdue = 0;              ///< Calls under way that are slow already, if the rule asks.
+    double admitted_share = 1.0;            ///< Of calls, while closed: less during a ramped close.
     Duration in_state{};                    ///< Since the last transition; zero if there was none.
     std::optional<Duration> retry_after{};  ///< While open: until the first probe is let through.
 };

@@ -1,18 +1,15 @@
 #pragma once
 
-#include <breakwater/circuit_breaker/window.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/result.hpp>
 
-#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
-#include <variant>
 
 namespace breakwater {
 
@@ -20,6 +17,7 @@ namespace breakwater {
 struct TripCounts {
     std::uint64_t calls = 0;  ///< In the window; for `ConsecutiveFailures` the streak.
     std::uint64_t failures = 0;
+    std::uint64_t slow = 0;  ///< Slow calls, failed or not; 0 if the rule does not ask.
     friend bool operator==(const TripCounts&, const TripCounts&) = default;
 };
 
@@ -32,6 +30,8 @@ struct TripCounts {
 /// - `clear(state)` forgets everything, `counts(state, now)` reads.
 /// - `layout()` names the form of the state: rules with different layouts never share a circuit, whatever its name.
 /// - `validate(rule, path)`, found beside the rule, checks it; messages begin with `path`.
+///
+/// A rule that also judges how long calls take is a `TimedTripRule`.
 ///
 /// ```
 /// struct AnyFailure {                                     // the archetype: trips on the first failure
@@ -56,6 +56,29 @@ concept TripRule = std::copyable<T> && requires(const T& rule, typename T::State
     { rule.layout() } -> std::same_as<std::string>;
     { validate(rule, path) } -> std::same_as<Result<void>>;
 };
+
+/// A trip rule that also judges how long calls take.
+///
+/// - `slow_after()`: a call that takes longer than this is slow, and the tally says so; at least 1 ms, or
+///   `Duration::max()` if time does not matter. The circuit then reads the clock around each call.
+/// - `record(state, tally, overdue, now)` is called in place of the other `record`, with the number of calls still
+/// under
+///   way that are slow already; also before a call is admitted, with an empty tally, if there are any of those.
+template <class T>
+concept TimedTripRule = TripRule<T> && requires(const T& rule, typename T::State& state, const Tally& tally,
+                                                std::uint32_t overdue, Instant now) {
+    { rule.slow_after() } noexcept -> std::same_as<Duration>;
+    { rule.record(state, tally, overdue, now) } noexcept -> std::same_as<bool>;
+};
+
+/// What a rule calls slow; `Duration::max()` if nothing.
+template <TripRule T>
+constexpr Duration slow_after(const T& rule) noexcept {
+    if constexpr (TimedTripRule<T>)
+        return rule.slow_after();
+    else
+        return Duration::max();
+}
 
 /// Opens after `count` failures in a row. Default 5; range 1 to 2^31 − 1.
 struct ConsecutiveFailures {
@@ -84,79 +107,6 @@ struct ConsecutiveFailures {
 inline Result<void> validate(const ConsecutiveFailures& rule, std::string_view path) {
     if (rule.count >= 1 && rule.count <= std::numeric_limits<std::int32_t>::max()) return {};
     return detail::invalid_option(path, "count", "1 to 2147483647", rule.count);
-}
-
-/// Opens when at least `ratio` of the calls in the window failed, once it holds `minimum_calls`. A ratio equal to the
-/// threshold trips.
-struct FailureRate {
-    double ratio = 0.5;  ///< In (0, 1].
-    std::variant<CountWindow, TimeWindow> window = CountWindow{};
-    std::uint32_t minimum_calls = 10;  ///< At least 1, and at most the size of a count window.
-
-    using State = std::variant<CountRing, TimeRing>;
-    constexpr State make_state() const {
-        if (const auto* count = std::get_if<CountWindow>(&window)) return CountRing{*count};
-        return TimeRing{*std::get_if<TimeWindow>(&window)};
-    }
-    constexpr bool record(State& state, const Tally& tally, Instant now) const noexcept {
-        WindowCounts counts;
-        if (auto* ring = std::get_if<CountRing>(&state)) {
-            ring->add(tally);
-            counts = ring->counts();
-        } else if (auto* slices = std::get_if<TimeRing>(&state)) {
-            slices->add(tally, now);
-            if (tally.failures > 0) counts = slices->counts(now);
-        }
-        if (tally.failures == 0 || counts.calls < minimum_calls) return false;
-        // A quotient is rounded as the literal was, so that 7 of 100 equals 0.07 and 2 of 3 equals 2.0 / 3.
-        return static_cast<double>(counts.failures) / static_cast<double>(counts.calls) >= ratio;
-    }
-    constexpr bool is_settled(const State& state) const noexcept {
-        const auto* ring = std::get_if<CountRing>(&state);
-        return ring != nullptr && ring->is_settled();
-    }
-    constexpr void clear(State& state) const noexcept {
-        if (auto* ring = std::get_if<CountRing>(&state))
-            ring->clear();
-        else if (auto* slices = std::get_if<TimeRing>(&state))
-            slices->clear();
-    }
-    constexpr TripCounts counts(const State& state, Instant now) const noexcept {
-        WindowCounts counts;
-        if (const auto* ring = std::get_if<CountRing>(&state))
-            counts = ring->counts();
-        else if (const auto* slices = std::get_if<TimeRing>(&state))
-            counts = slices->counts(now);
-        return {counts.calls, counts.failures};
-    }
-    std::string layout() const {
-        if (const auto* count = std::get_if<CountWindow>(&window)) return "count:" + std::to_string(count->size);
-        const auto* time = std::get_if<TimeWindow>(&window);
-        return "time:" + std::to_string(time->duration.count()) + "us/" + std::to_string(time->buckets);
-    }
-    friend bool operator==(const FailureRate&, const FailureRate&) = default;
-};
-
-/// Checks the rule; messages begin with `path`.
-inline Result<void> validate(const FailureRate& rule, std::string_view path) {
-    if (!(rule.ratio > 0.0 && rule.ratio <= 1.0))  // also refuses NaN
-        return detail::invalid_option(path, "ratio", "> 0 and <= 1", rule.ratio);
-    if (rule.minimum_calls < 1) return detail::invalid_option(path, "minimum_calls", ">= 1", rule.minimum_calls);
-    if (const auto* count = std::get_if<CountWindow>(&rule.window)) {
-        if (count->size < 1 || count->size > 65'536)
-            return detail::invalid_option(path, "window.size", "1 to 65536", count->size);
-        if (rule.minimum_calls > count->size) {
-            return detail::invalid_option(path, "minimum_calls",
-                                          "<= window.size, which is " + detail::option_text(count->size),
-                                          rule.minimum_calls);
-        }
-    } else if (const auto* time = std::get_if<TimeWindow>(&rule.window)) {
-        if (time->duration < std::chrono::milliseconds{1} || time->duration > std::chrono::hours{24})
-            return detail::invalid_option(path, "window.duration", "1ms to 24h", time->duration);
-        if (time->buckets < 1 || time->buckets > 1'024)
-            return detail::invalid_option(path, "window.buckets", "1 to 1024", time->buckets);
-    }
-    return {};
 }
 
 }  // namespace breakwater

@@ -28,32 +28,59 @@ struct TimeWindow {
 struct WindowCounts {
     std::uint64_t calls = 0;
     std::uint64_t failures = 0;
+    std::uint64_t slow = 0;            ///< Slow calls, failed or not.
+    std::uint64_t slow_successes = 0;  ///< Those that did not fail.
+
+    constexpr WindowCounts& operator-=(const WindowCounts& other) noexcept {
+        calls -= other.calls;
+        failures -= other.failures;
+        slow -= other.slow;
+        slow_successes -= other.slow_successes;
+        return *this;
+    }
     friend bool operator==(const WindowCounts&, const WindowCounts&) = default;
 };
 
-/// A ring of the last outcomes, one bit each. Adding one outcome is O(1); memory is taken once, at construction.
+/// Whether a `CountRing` also remembers which calls were slow.
+enum class Remember : std::uint8_t { failures, failures_and_slow };
+
+/// A ring of the last outcomes, one bit each, and one more if slow calls are remembered. Adding one outcome is O(1);
+/// memory is taken once, at construction.
 class CountRing {
 public:
-    constexpr explicit CountRing(CountWindow window) : size_{window.size}, bits_((window.size + 63U) / 64U) {}
+    constexpr explicit CountRing(CountWindow window, Remember what = Remember::failures)
+        : size_{window.size},
+          failed_((window.size + 63U) / 64U),
+          slow_(what == Remember::failures ? 0 : failed_.size()) {}
 
-    /// Adds the successes, then the failures. A tally larger than the window costs no more than the window.
+    /// Adds the successes, then the failures; of each the slow ones last. A tally larger than the window costs no more
+    /// than the window.
     constexpr void add(const Tally& tally) noexcept {
-        push(tally.successes, false);
-        push(tally.failures, true);
+        if (slow_.empty()) [[likely]] {
+            push(tally.successes, false);
+            push(tally.failures, true);
+        } else {
+            const auto [successes, failures] = slow_of(tally);
+            push_timed(tally.successes - successes, false, false);
+            push_timed(successes, false, true);
+            push_timed(tally.failures - failures, true, false);
+            push_timed(failures, true, true);
+        }
     }
-    constexpr WindowCounts counts() const noexcept { return {filled_, failures_}; }
+    constexpr WindowCounts counts() const noexcept { return {filled_, failures_, slow_count_, slow_successes_}; }
     /// Full of successes: one success more changes nothing.
-    constexpr bool is_settled() const noexcept { return filled_ == size_ && failures_ == 0; }
+    constexpr bool is_settled() const noexcept { return filled_ == size_ && failures_ == 0 && slow_.empty(); }
 
     constexpr void clear() noexcept {
-        std::fill(bits_.begin(), bits_.end(), 0U);
-        next_ = filled_ = failures_ = 0;
+        std::fill(failed_.begin(), failed_.end(), 0U);
+        std::fill(slow_.begin(), slow_.end(), 0U);
+        next_ = filled_ = failures_ = slow_count_ = slow_successes_ = 0;
     }
 
 private:
     constexpr void push(std::uint32_t times, bool failed) noexcept {
         for (std::uint32_t n = std::min(times, size_); n > 0; --n) {
-            std::uint64_t& word = bits_[next_ / 64U];
+            std::uint64_t& word = failed_[next_ / 64U];
             const std::uint64_t bit = std::uint64_t{1} << (next_ % 64U);
             if (filled_ < size_)
                 ++filled_;
@@ -68,12 +95,29 @@ private:
             if (++next_ == size_) next_ = 0;
         }
     }
+    constexpr void push_timed(std::uint32_t times, bool failed, bool slow) noexcept {
+        for (std::uint32_t n = std::min(times, size_); n > 0; --n) {
+            std::uint64_t& word = slow_[next_ / 64U];
+            const std::uint64_t bit = std::uint64_t{1} << (next_ % 64U);
+            if ((word & bit) != 0) {  // never of a place not yet filled
+                --slow_count_;
+                slow_successes_ -= (failed_[next_ / 64U] & bit) == 0;
+            }
+            word = slow ? word | bit : word & ~bit;
+            slow_count_ += slow;
+            slow_successes_ += slow && !failed;
+            push(1, failed);
+        }
+    }
 
     std::uint32_t size_;
     std::uint32_t next_ = 0;
     std::uint32_t filled_ = 0;
     std::uint32_t failures_ = 0;
-    std::vector<std::uint64_t> bits_;
+    std::uint32_t slow_count_ = 0;
+    std::uint32_t slow_successes_ = 0;
+    std::vector<std::uint64_t> failed_;
+    std::vector<std::uint64_t> slow_;  // empty if nobody asks
 };
 
 /// Counts in time slices. Adding is O(1) within a slice and O(buckets) after a pause; memory is taken once, at
@@ -91,6 +135,8 @@ public:
             counts->calls += std::uint64_t{tally.successes} + tally.failures;
             counts->failures += tally.failures;
         }
+        if (tally.slow > 0) [[unlikely]]
+            add_slow(slow_of(tally));
     }
     /// What the window holds at `now`, without changing it.
     constexpr WindowCounts counts(Instant now) const noexcept {
@@ -98,8 +144,7 @@ public:
         std::size_t slot = current_;
         for (std::int64_t n = std::min(slices_until(now), std::ssize(slots_)); n > 0; --n) {
             slot = slot + 1 == slots_.size() ? 0 : slot + 1;
-            sum.calls -= slots_[slot].calls;
-            sum.failures -= slots_[slot].failures;
+            sum -= slots_[slot];
         }
         return sum;
     }
@@ -109,6 +154,12 @@ public:
     }
 
 private:
+    [[gnu::noinline]] constexpr void add_slow(const SlowCalls& slow) noexcept {
+        for (WindowCounts* counts : {&slots_[current_], &sum_}) {
+            counts->slow += slow.successes + slow.failures;
+            counts->slow_successes += slow.successes;
+        }
+    }
     constexpr std::int64_t slices_until(Instant now) const noexcept {
         return now < end_ ? 0 : (now - end_) / slice_ + 1;
     }
@@ -122,8 +173,7 @@ private:
         } else {
             for (std::int64_t n = steps; n > 0; --n) {
                 current_ = current_ + 1 == slots_.size() ? 0 : current_ + 1;
-                sum_.calls -= slots_[current_].calls;
-                sum_.failures -= slots_[current_].failures;
+                sum_ -= slots_[current_];
                 slots_[current_] = {};
             }
         }

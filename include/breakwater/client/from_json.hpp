@@ -94,6 +94,13 @@ void read_trip(const JsonReader<Json>& reader, AnyTrip& trip) {
                 part("ratio", rule.ratio);
                 part("window", [&](const JsonReader<Json>& window) { read_window(window, rule.window); });
                 part("minimum_calls", rule.minimum_calls);
+                part("slow_call", [&](const JsonReader<Json>& slow) {
+                    slow.object([&](const auto& inner) {
+                        inner("duration", rule.slow_call.duration);
+                        inner("ratio", rule.slow_call.ratio);
+                    });
+                });
+                part("bad_ratio", rule.bad_ratio);
             });
             if (read) own.check(rule);
             trip = rule;
@@ -197,6 +204,13 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                         inner("heed_retry_after", breaker.recovery_growth.heed_retry_after);
                     });
                 });
+                part("ramped_close", [&](const JsonReader<Json>& ramp) {
+                    ramp.object([&](const auto& inner) {
+                        inner("duration", breaker.ramped_close.duration);
+                        inner("first_share", breaker.ramped_close.first_share);
+                    });
+                });
+                part("uncounted_tags", breaker.uncounted_tags);
                 part("shadow", breaker.shadow);
                 part("seed", breaker.seed);
             });

@@ -138,6 +138,14 @@ public:
         read(own);
         if (mistakes_.size() == before) into = std::move(own);
     }
+    void read(std::vector<std::string>& into) const {
+        if (!value_.is_array()) return wrong_type("a list of strings");
+        into.clear();
+        for (std::size_t i = 0; i < value_.size(); ++i) {
+            const JsonReader own{value_[i], path_ + "[" + std::to_string(i) + "]", mistakes_};
+            own.read(into.emplace_back());
+        }
+    }
     /// A number of bytes: an integer, or a text with its unit.
     void read_size(std::size_t& into) const {
         if (!value_.is_string()) {

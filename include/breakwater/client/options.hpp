@@ -156,6 +156,7 @@ struct RequestOptions {
     IdempotencyKey idempotency_key{};
     ResponseFallback fallback{};  ///< Replaces the client's.
     std::stop_token stop{};
+    std::string tag{};  ///< What kind of call it is, for rules about some kinds: `circuit_breaker.uncounted_tags`.
 };
 
 /// The first mistake, as "path.field: legal range, value".

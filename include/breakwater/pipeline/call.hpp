@@ -13,6 +13,12 @@
 
 namespace breakwater {
 
+/// What a call is about, in words. They belong to whoever makes the call.
+struct CallFacts {
+    std::string_view subject{};
+    std::string_view tag{};
+};
+
 /// What one call of a pipeline may be told: `guard.run(f, {.stop = token, .deadline = 2s})`.
 template <class T>
 struct CallOptions {
@@ -21,6 +27,7 @@ struct CallOptions {
     std::function<Result<T>(const Error&)> fallback{};  ///< Replaces the pipeline's own fallback for this call.
     bool resendable = true;                             ///< False: retry only what certainly never arrived.
     std::string_view subject{};                         ///< What is called, for events and messages.
+    std::string_view tag{};                             ///< What kind of call it is, for rules about some kinds.
 };
 
 /// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable
@@ -43,12 +50,15 @@ public:
     Duration attempt_took{};  ///< Of the attempt made last; only kept for an observer.
     const std::stop_token* stop = nullptr;
     const Observer* observer = nullptr;  ///< Null, or not empty.
-    std::string_view subject{};
+    const CallFacts* facts = nullptr;
     unsigned attempt = 0;               ///< The attempt under way or made last; 0 before the first.
     unsigned max_attempts = 0;          ///< 0: nothing limits or retries.
     bool has_own_fallback : 1 = false;  ///< The call brings a fallback of its own.
     bool probing : 1 = false;           ///< The attempt holds a half-open circuit's probe: it must not wait.
     bool only_once : 1 = false;         ///< Not `CallOptions::resendable`.
+
+    std::string_view subject() const noexcept { return facts != nullptr ? facts->subject : std::string_view{}; }
+    std::string_view tag() const noexcept { return facts != nullptr ? facts->tag : std::string_view{}; }
 
     bool stop_requested() const noexcept {
         if (stop == nullptr) [[likely]]
@@ -87,7 +97,7 @@ public:
     [[gnu::noinline]] void emit(Event event) noexcept {
         if (!is_observed()) return;
         event.at = now();
-        event.subject = subject;
+        event.subject = subject();
         if (event.attempt == 0) event.attempt = attempt;
         event.max_attempts = max_attempts;
         (*observer)(event);
