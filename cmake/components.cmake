@@ -22,6 +22,7 @@ breakwater_component(core
         deadline.hpp
         detail/base64.hpp
         detail/invalid_option.hpp
+        detail/versions.hpp
         errc.hpp
         error.hpp
         events.hpp

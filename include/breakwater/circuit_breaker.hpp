@@ -3,6 +3,8 @@
 #include <breakwater/circuit_breaker/machine.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
+#include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/policy.hpp>
@@ -14,8 +16,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace breakwater {
 
@@ -35,13 +39,19 @@ class CircuitBreaker {
     using Rules = typename Machine::Options;
 
     static constexpr std::uint64_t not_counted = 0;  // no circuit's generation
-    struct Shared {
+    struct Version {
         CircuitBreakerOptions<Trip> options;
-        Rules rules;
-        StoreType store;
-        std::shared_ptr<Cell> cell;
-        Error refusal;  // the one that all are copied from
-        mutable Random random;
+        Rules rules = rules_of(options);
+    };
+    struct Shared {
+        detail::Versions<Version> versions;
+        const std::string name;
+        const StoreType store;
+        const std::shared_ptr<Cell> cell;
+        const Error refusal;  // the one that all are copied from
+        Random random;
+
+        const Version& version() const noexcept { return versions.current(); }
     };
 
 public:
@@ -58,19 +68,41 @@ public:
         return CircuitBreaker{std::move(options), std::move(store)};
     }
 
+    /// Goes on by other options, of the same name: for this handle, its copies and the pipelines that hold one. What
+    /// has been counted is kept as far as the new trip rule can hold it, and so are state, opening and probes; a
+    /// circuit stays open for no longer than the new options allow. Attempts under way are judged by the old options.
+    /// Handles made apart that share the circuit by name keep their own options. An error (`invalid_options`) changes
+    /// nothing. Memory of the old options is kept until the last handle goes.
+    Result<void> reconfigure(Options options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        if (options.name != shared_->name)
+            return detail::invalid_option("circuit_breaker", "name",
+                                          "the circuit's, " + detail::option_text(shared_->name), options.name);
+        Version next{std::move(options)};
+        const bool reshape = Machine::layout(next.rules) != Machine::layout(shared_->version().rules);
+        auto fresh = next.rules.trip.make_state();
+        LazyNow now{clock()};
+        shared_->store.apply(Step{*shared_->cell, next.rules, typename Machine::Adapt{reshape ? &fresh : nullptr}},
+                             now);
+        shared_->versions.publish(std::move(next));
+        return {};
+    }
+
     /// A permit for one attempt. Record its outcome; destroyed without one it gives its slot back and counts nothing.
     /// Safe to use after the breaker and its store are gone.
     class Permit {
     public:
-        Permit(Permit&& other) noexcept : shared_{std::move(other.shared_)}, ticket_{other.ticket_} {}
+        Permit(Permit&& other) noexcept
+            : shared_{std::move(other.shared_)}, rules_{other.rules_}, ticket_{other.ticket_} {}
         Permit& operator=(Permit&& other) noexcept {
             Permit moved{std::move(other)};
             std::swap(shared_, moved.shared_);
+            std::swap(rules_, moved.rules_);
             std::swap(ticket_, moved.ticket_);
             return *this;
         }
         ~Permit() {
-            if (shared_) release(*shared_, ticket_);
+            if (shared_) release(*shared_, *rules_, ticket_);
         }
 
         /// True if this permit is one of a half-open circuit's probes.
@@ -82,29 +114,31 @@ public:
             if (!shared) return {};
             LazyNow now{shared->store.clock()};
             if (outcome == Outcome::neutral) {
-                release(*shared, ticket_);
+                release(*shared, *rules_, ticket_);
                 return {};
             }
             if (ticket_.generation == not_counted) return {};
             const typename Machine::Record record{ticket_, tally_of(outcome), shared->random()};
-            return shared->store.apply(Step{*shared->cell, shared->rules, record}, now).transition();
+            return shared->store.apply(Step{*shared->cell, *rules_, record}, now).transition();
         }
 
     private:
         friend CircuitBreaker;
-        Permit(std::shared_ptr<const Shared> shared, CircuitTicket ticket) noexcept
-            : shared_{std::move(shared)}, ticket_{ticket} {}
+        Permit(std::shared_ptr<Shared> shared, const Rules& rules, CircuitTicket ticket) noexcept
+            : shared_{std::move(shared)}, rules_{&rules}, ticket_{ticket} {}
 
-        std::shared_ptr<const Shared> shared_;
+        std::shared_ptr<Shared> shared_;
+        const Rules* rules_;
         CircuitTicket ticket_;
     };
 
     /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
     Result<Permit> try_acquire() const {
-        LazyNow now{shared_->store.clock()};
-        const auto admission = shared_->store.apply(Step{*shared_->cell, shared_->rules, admit()}, now);
-        if (admission.admitted) return Permit{shared_, admission.ticket};
-        if (shared_->options.shadow) return Permit{shared_, {.generation = not_counted}};
+        LazyNow now{clock()};
+        const auto& [options, rules] = shared_->version();
+        const auto admission = shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
+        if (admission.admitted) return Permit{shared_, rules, admission.ticket};
+        if (options.shadow) return Permit{shared_, rules, {.generation = not_counted}};
         return fail(refusal_of(admission.state, known(admission.retry_after)));
     }
 
@@ -119,14 +153,14 @@ public:
     /// What the circuit looks like now. Changes nothing.
     CircuitSnapshot snapshot() const {
         CircuitSnapshot seen =
-            Machine::snapshot(shared_->store.peek(*shared_->cell), shared_->rules, shared_->store.clock().now());
-        seen.name = shared_->options.name;
+            Machine::snapshot(shared_->store.peek(*shared_->cell), shared_->version().rules, clock().now());
+        seen.name = shared_->name;
         return seen;
     }
     CircuitState state() const { return shared_->store.peek(*shared_->cell).phase; }
 
-    std::string_view name() const noexcept { return shared_->options.name; }
-    const Options& options() const noexcept { return shared_->options; }
+    std::string_view name() const noexcept { return shared_->name; }
+    const Options& options() const noexcept { return shared_->version().options; }
     const auto& clock() const noexcept { return shared_->store.clock(); }
 
     // The policy.
@@ -138,13 +172,14 @@ public:
         Lane() noexcept {}
         Lane(Lane&&) = delete;
         ~Lane() {
-            if (held_in_ != nullptr) release(*held_in_, ticket_);
+            if (held_in_ != nullptr) release(*held_in_, version_->rules, ticket_);
         }
 
     private:
         friend CircuitBreaker;
         CircuitTicket ticket_;
-        const Shared* held_in_ = nullptr;  // null if nothing is held; the pipeline that runs the call keeps it alive
+        const Version* version_;     // by which the attempt is judged
+        Shared* held_in_ = nullptr;  // null if nothing is held; the pipeline that runs the call keeps it alive
         union {
             Instant outer_deadline_;   // of a probe: the attempt's deadline before it, `max()` if none probes outside
             CircuitState refused_in_;  // of a refusal
@@ -154,28 +189,31 @@ public:
     /// Through a closed circuit.
     [[gnu::always_inline]] bool glance(Lane& lane, auto&) const noexcept {
         typename Machine::Admission admission{};
-        const Step step{*shared_->cell, shared_->rules, typename Machine::Admit{}};
+        const Version& version = shared_->version();
+        const Step step{*shared_->cell, version.rules, typename Machine::Admit{}};
         if (!decided_at_a_glance(shared_->store, step, admission)) return false;
         lane.ticket_.generation = admission.ticket.generation;  // no probe: nothing else is set
+        lane.version_ = &version;
         return true;
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
+        const auto& [options, rules] = *(lane.version_ = &shared_->version());
         const auto admission = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, shared_->rules, admit()}, now);
+            return shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
         });
         if (admission.transition) report(call, *admission.transition, admission.open_for);
         if (!admission.admitted) {
             lane.refused_in_ = admission.state;
-            return shared_->options.shadow ? pass_uncounted(lane, call, admission)
-                                           : reject(Errc::circuit_open, known(admission.retry_after));
+            return options.shadow ? pass_uncounted(lane, call, admission)
+                                  : reject(Errc::circuit_open, known(admission.retry_after));
         }
         lane.ticket_ = admission.ticket;
         if (admission.ticket.is_held()) lane.held_in_ = shared_.get();
         if (admission.ticket.is_probe()) {
             lane.outer_deadline_ = call.attempt_deadline;
             call.probing = true;
-            call.attempt_deadline = std::min(call.attempt_deadline, call.now() + shared_->rules.probe_lease);
+            call.attempt_deadline = std::min(call.attempt_deadline, call.now() + rules.probe_lease);
         }
         return proceed;
     }
@@ -188,13 +226,14 @@ public:
 
     template <class T>
     [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        const Outcome outcome = result ? Outcome::success : judge(result.error(), call);
+        const Outcome outcome = result ? Outcome::success : judge(lane.version_->options, result.error(), call);
         if (outcome == Outcome::neutral) {
             leave(lane, call);
             return done;
         }
         typename Machine::Recorded recorded{};
-        const Step step{*shared_->cell, shared_->rules, typename Machine::Record{lane.ticket_, tally_of(outcome)}};
+        const Step step{*shared_->cell, lane.version_->rules,
+                        typename Machine::Record{lane.ticket_, tally_of(outcome)}};
         if (!decided_at_a_glance(shared_->store, step, recorded)) [[unlikely]]
             record(lane, call, outcome, result ? Duration{-1} : result.error().retry_after().value_or(Duration{-1}));
         return done;
@@ -205,28 +244,30 @@ public:
     }
 
 private:
-    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+    static std::shared_ptr<Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw Exception{ok.error()};
-        const Rules rules = rules_of(options);
-        auto cell = store.template cell<Machine>("circuit", options.name, rules);
-        Error refusal = Error::refusal(Errc::circuit_open, options.name);
+        std::string name = options.name;
+        auto cell = store.template cell<Machine>("circuit", name, rules_of(options));
+        Error refusal = Error::refusal(Errc::circuit_open, name);
         const auto seed = options.seed;
-        return std::shared_ptr<const Shared>{
-            new Shared{std::move(options), rules, std::move(store), std::move(cell), std::move(refusal), Random{seed}}};
+        return std::shared_ptr<Shared>{new Shared{detail::Versions{Version{std::move(options)}}, std::move(name),
+                                                  std::move(store), std::move(cell), std::move(refusal), Random{seed}}};
     }
 
-    [[gnu::noinline]] static void release(const Shared& shared, const CircuitTicket& ticket) noexcept {
+    [[gnu::noinline]] static void release(const Shared& shared, const Rules& rules,
+                                          const CircuitTicket& ticket) noexcept {
         if (!ticket.is_held()) return;
         LazyNow now{shared.store.clock()};
-        shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Release{ticket}}, now);
+        shared.store.apply(Step{*shared.cell, rules, typename Machine::Release{ticket}}, now);
     }
 
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
         if (lane.ticket_.generation == not_counted) return;
-        if (!call.tag().empty() && is_uncounted(call.tag())) return leave(lane, call);
+        const auto& [options, rules] = *lane.version_;
+        if (!call.tag().empty() && has(options.uncounted_tags, call.tag())) return leave(lane, call);
         const bool failed = outcome == Outcome::failure;
         const Step step{
-            *shared_->cell, shared_->rules,
+            *shared_->cell, rules,
             typename Machine::Record{lane.ticket_, tally_of(outcome), failed ? shared_->random() : 0, retry_after}};
         const auto recorded = with_now(call, clock(), [&](auto& now) { return shared_->store.apply(step, now); });
         if (lane.held_in_ != nullptr) [[unlikely]]
@@ -250,18 +291,18 @@ private:
     }
     void command(const auto& command) const noexcept {
         LazyNow now{clock()};
-        shared_->store.apply(Step{*shared_->cell, shared_->rules, command}, now);
+        shared_->store.apply(Step{*shared_->cell, shared_->version().rules, command}, now);
     }
 
-    typename Machine::Admit admit() const noexcept {
+    typename Machine::Admit admit(const Rules& rules) const noexcept {
         if constexpr (TimedTripRule<Trip>) {
-            if (slow_after(shared_->rules.trip) != Duration::max()) return {.random = shared_->random()};
+            if (rules.trip.slow_after() != Duration::max()) return {.random = shared_->random()};
         }
         return {};
     }
 
-    bool is_uncounted(std::string_view tag) const noexcept {
-        return std::ranges::find(shared_->options.uncounted_tags, tag) != shared_->options.uncounted_tags.end();
+    static bool has(const std::vector<std::string>& tags, std::string_view tag) noexcept {
+        return std::ranges::find(tags, tag) != tags.end();
     }
 
     /// A refusal's delay; negative if nobody knows it.
@@ -277,7 +318,7 @@ private:
     }
     static void leave(Lane& lane, auto& call) noexcept {
         if (lane.held_in_ != nullptr) {
-            release(*lane.held_in_, lane.ticket_);
+            release(*lane.held_in_, lane.version_->rules, lane.ticket_);
             let_go(lane, call);
         }
         lane.ticket_ = {};
@@ -290,13 +331,13 @@ private:
         return error;
     }
 
-    [[gnu::noinline]] Outcome judge(const Error& error, auto& call) const noexcept {
-        if (const auto decided = decided_by(shared_->options.classify, error)) return *decided;
+    [[gnu::noinline]] static Outcome judge(const Options& options, const Error& error, auto& call) noexcept {
+        if (const auto decided = decided_by(options.classify, error)) return *decided;
         const Outcome outcome = default_outcome(error);
         // Without a deadline of this call's, it was the callable's own: that is a failure like any other.
         if (error.code() != Errc::deadline_exceeded || call.deadline == Instant::max()) return outcome;
-        const bool ran = call.attempt_began != Instant::max() &&
-                         call.now() - call.attempt_began >= shared_->options.deadline_counts_after;
+        const bool ran =
+            call.attempt_began != Instant::max() && call.now() - call.attempt_began >= options.deadline_counts_after;
         return ran ? outcome : Outcome::neutral;
     }
 
@@ -314,7 +355,7 @@ private:
         }
     }
 
-    std::shared_ptr<const Shared> shared_;
+    std::shared_ptr<Shared> shared_;
 };
 
 template <Store S>

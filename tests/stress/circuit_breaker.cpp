@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <latch>
 #include <optional>
 #include <random>
@@ -139,8 +140,9 @@ void admits_exactly(std::uint32_t probes) {
     CHECK(not_closed == 0);
 }
 
+/// With two rules, one thread goes on from one to the other all the time.
 template <class Trip>
-void conserves_permits(Trip trip) {
+void conserves_permits(Trip trip, std::optional<Trip> other = {}) {
     constexpr int steps = 250'000;  // of each thread
     constexpr std::uint32_t probes = 3;
     constexpr std::uint32_t threshold = 5;
@@ -152,12 +154,14 @@ void conserves_permits(Trip trip) {
     const auto seed = std::random_device{}();
     CAPTURE(seed);
     const bw::ManualClock clock;
-    const Breaker<Trip> breaker{{.trip = std::move(trip),
-                                 .recovery_timeout = 1ms,
-                                 .half_open_probes = probes,
-                                 .success_threshold = threshold,
-                                 .probe_lease = 24h},  // the clock does not get that far
-                                WitnessStore{clock}};
+    const auto options = [](const Trip& rule) {
+        return bw::CircuitBreakerOptions<Trip>{.trip = rule,
+                                               .recovery_timeout = 1ms,
+                                               .half_open_probes = probes,
+                                               .success_threshold = threshold,
+                                               .probe_lease = 24h};  // the clock does not get that far
+    };
+    const Breaker<Trip> breaker{options(trip), WitnessStore{clock}};
     HeldProbes held_probes;
     std::atomic<std::uint64_t> most{0};
     std::atomic<int> closed{0}, opened{0};
@@ -181,6 +185,9 @@ void conserves_permits(Trip trip) {
             const std::uint64_t draw = random();
             // Often enough that permits outlive their generation.
             if (i == 0 && step % 2 == 0) clock.advance(bw::Duration{static_cast<std::int64_t>((draw >> 40) % 2'000)});
+            if (other && i == 1 && step % 512 == 0) {
+                if (!breaker.reconfigure(options(step % 1024 == 0 ? *other : trip))) std::abort();
+            }
             const auto action = draw % 16;
             if (held.empty() || (action < 8 && held.size() < 4)) {
                 auto permit = breaker.try_acquire();
@@ -248,4 +255,11 @@ TEST_CASE("no probe slot is lost in a million random admissions, verdicts and dr
 
 TEST_CASE("no probe slot is lost when a failure rate trips the circuit") {
     conserves_permits(bw::FailureRate{.ratio = 0.3, .window = bw::CountWindow{20}});
+}
+
+TEST_CASE("no probe slot is lost when calls are timed, and the options change under them") {
+    const bw::FailureRate plain{.ratio = 0.3, .window = bw::CountWindow{20}};
+    bw::FailureRate timed{.ratio = 0.4, .window = bw::CountWindow{50}};
+    timed.slow_call.duration = 5ms;
+    conserves_permits(plain, std::optional{timed});
 }

@@ -70,6 +70,12 @@ public:
     constexpr void clear(State& state) const noexcept {
         with(state, [](const auto& rule, auto& own) { return rule.clear(own), true; });
     }
+    constexpr void carry(State& fresh, const State& old) const noexcept {
+        const auto* rule = std::get_if<FailureRate>(&rule_);
+        auto* own = std::get_if<1>(&fresh);
+        const auto* from = std::get_if<1>(&old);
+        if (rule != nullptr && own != nullptr && from != nullptr) rule->carry(*own, *from);
+    }
     constexpr TripCounts counts(const State& state, Instant now) const noexcept {
         return with(state, [&](const auto& rule, const auto& own) { return rule.counts(own, now); });
     }

@@ -72,6 +72,14 @@ struct FailureRate {
         else if (auto* slices = std::get_if<TimeRing>(&state))
             slices->clear();
     }
+    /// Windows of one kind keep their latest outcomes; the other kind starts anew.
+    constexpr void carry(State& fresh, const State& old) const noexcept {
+        if (auto* ring = std::get_if<CountRing>(&fresh)) {
+            if (const auto* from = std::get_if<CountRing>(&old)) ring->add(*from);
+        } else if (auto* slices = std::get_if<TimeRing>(&fresh)) {
+            if (const auto* from = std::get_if<TimeRing>(&old)) slices->add(*from);
+        }
+    }
     constexpr TripCounts counts(const State& state, Instant now) const noexcept {
         WindowCounts counts;
         if (const auto* ring = std::get_if<CountRing>(&state))

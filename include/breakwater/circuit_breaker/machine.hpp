@@ -12,6 +12,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace breakwater {
 
@@ -55,6 +56,11 @@ struct CircuitMachine {
     };
     /// Closes the circuit, ends a force and forgets everything counted.
     struct Reset {};
+    /// Goes on by other options. If the trip rule's layout changes, `counted` is a fresh state of the new one, and holds
+    /// the old one afterwards; else it is null.
+    struct Adapt {
+        typename Trip::State* counted = nullptr;
+    };
 
     struct Admission {
         bool admitted = false;
@@ -160,6 +166,16 @@ struct CircuitMachine {
         options.trip.clear(state.counted);
         state.openings = 0;
         return enter(state, CircuitState::closed, now);
+    }
+
+    static constexpr bool apply(State& state, const Options& options, const Adapt& adapt, Instant now) noexcept {
+        if (!state.forced) state.open_until = std::min(state.open_until, now + options.longest_open());
+        if (adapt.counted == nullptr) return true;
+        if constexpr (requires { options.trip.carry(*adapt.counted, state.counted); })
+            options.trip.carry(*adapt.counted, state.counted);
+        std::swap(*adapt.counted, state.counted);
+        state.under_way = {};
+        return true;
     }
 
     static constexpr bool apply(State& state, const Options& options, const Release& release, Instant now) noexcept {

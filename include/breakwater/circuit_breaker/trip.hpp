@@ -31,6 +31,9 @@ struct TripCounts {
 /// - `layout()` names the form of the state: rules with different layouts never share a circuit, whatever its name.
 /// - `validate(rule, path)`, found beside the rule, checks it; messages begin with `path`.
 ///
+/// Optional: `carry(fresh, old)` copies what fits of an old rule's state into a new one of this rule, when a circuit is
+/// reconfigured; without it a change of the layout starts the count anew. Must not allocate, block or throw.
+///
 /// A rule that also judges how long calls take is a `TimedTripRule`.
 ///
 /// ```

@@ -31,6 +31,13 @@ struct WindowCounts {
     std::uint64_t slow = 0;            ///< Slow calls, failed or not.
     std::uint64_t slow_successes = 0;  ///< Those that did not fail.
 
+    constexpr WindowCounts& operator+=(const WindowCounts& other) noexcept {
+        calls += other.calls;
+        failures += other.failures;
+        slow += other.slow;
+        slow_successes += other.slow_successes;
+        return *this;
+    }
     constexpr WindowCounts& operator-=(const WindowCounts& other) noexcept {
         calls -= other.calls;
         failures -= other.failures;
@@ -70,6 +77,18 @@ public:
     constexpr WindowCounts counts() const noexcept { return {filled_, failures_, slow_count_, slow_successes_}; }
     /// Full of successes: one success more changes nothing.
     constexpr bool is_settled() const noexcept { return filled_ == size_ && failures_ == 0 && slow_.empty(); }
+
+    /// Adds what another ring holds, as far as it fits: its latest outcomes.
+    constexpr void add(const CountRing& other) noexcept {
+        for (std::uint32_t n = std::min(other.filled_, size_); n > 0; --n) {
+            const std::uint32_t at = (other.next_ + other.size_ - n) % other.size_;
+            const auto is_set = [at](const auto& bits) {
+                return !bits.empty() && (bits[at / 64U] >> (at % 64U) & 1U) != 0;
+            };
+            const std::uint32_t failed = is_set(other.failed_) ? 1 : 0;
+            add({.successes = 1 - failed, .failures = failed, .slow = is_set(other.slow_) ? 1U : 0U, .tail = failed});
+        }
+    }
 
     constexpr void clear() noexcept {
         std::fill(failed_.begin(), failed_.end(), 0U);
@@ -129,14 +148,22 @@ public:
         : slice_{std::max(Duration{1}, window.duration / window.buckets)}, slots_(window.buckets) {}
 
     constexpr void add(const Tally& tally, Instant now) noexcept {
-        if (now >= end_ || end_ - now > slice_) [[unlikely]]
-            advance(now);
+        turn(now);
         for (WindowCounts* counts : {&slots_[current_], &sum_}) {
             counts->calls += std::uint64_t{tally.successes} + tally.failures;
             counts->failures += tally.failures;
         }
         if (tally.slow > 0) [[unlikely]]
             add_slow(slow_of(tally));
+    }
+    /// Adds what another ring holds, each of its slices as of the slice's beginning.
+    constexpr void add(const TimeRing& other) noexcept {
+        for (std::size_t age = other.slots_.size(); age > 0; --age) {
+            const WindowCounts& held =
+                other.slots_[(other.current_ + other.slots_.size() - (age - 1)) % other.slots_.size()];
+            const Instant began = other.end_ - static_cast<std::int64_t>(age) * other.slice_;
+            if (held.calls > 0 || age == 1) add(held, std::max(began, Instant{}));
+        }
     }
     /// What the window holds at `now`, without changing it.
     constexpr WindowCounts counts(Instant now) const noexcept {
@@ -154,6 +181,11 @@ public:
     }
 
 private:
+    constexpr void add(const WindowCounts& held, Instant at) noexcept {
+        turn(at);
+        slots_[current_] += held;
+        sum_ += held;
+    }
     [[gnu::noinline]] constexpr void add_slow(const SlowCalls& slow) noexcept {
         for (WindowCounts* counts : {&slots_[current_], &sum_}) {
             counts->slow += slow.successes + slow.failures;
@@ -162,6 +194,10 @@ private:
     }
     constexpr std::int64_t slices_until(Instant now) const noexcept {
         return now < end_ ? 0 : (now - end_) / slice_ + 1;
+    }
+    constexpr void turn(Instant now) noexcept {
+        if (now >= end_ || end_ - now > slice_) [[unlikely]]
+            advance(now);
     }
     [[gnu::noinline]] constexpr void advance(Instant now) noexcept {
         // Set back by more than the window, a clock would keep what it holds for as long as it takes to catch up.

@@ -36,6 +36,8 @@ std::string option_text(T value) {
     return std::to_string(value);
 }
 
+inline std::string option_text(const std::string& value) { return '"' + value + '"'; }
+
 /// "retry.backoff.base: must be > 0s, got 0s": the field's path, its legal range, the value given.
 template <class T>
 [[nodiscard]] std::unexpected<Error> invalid_option(std::string_view path, std::string_view field,
