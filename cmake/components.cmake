@@ -26,6 +26,9 @@ breakwater_component(core
         errc.hpp
         error.hpp
         events.hpp
+        explain.hpp
+        explain/explainer.hpp
+        explain/explanation.hpp
         fallback.hpp
         outcome.hpp
         pipeline.hpp

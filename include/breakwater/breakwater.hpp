@@ -12,6 +12,7 @@
 #include <breakwater/deadline.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/events.hpp>
+#include <breakwater/explain.hpp>
 #include <breakwater/fallback.hpp>
 #include <breakwater/observe/log.hpp>
 #include <breakwater/outcome.hpp>

@@ -1,0 +1,182 @@
+#pragma once
+
+#include <breakwater/attempt_timeout.hpp>
+#include <breakwater/bulkhead.hpp>
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/deadline.hpp>
+#include <breakwater/explain/explainer.hpp>
+#include <breakwater/explain/explanation.hpp>
+#include <breakwater/fallback.hpp>
+#include <breakwater/pipeline.hpp>
+#include <breakwater/rate_limiter.hpp>
+#include <breakwater/retry.hpp>
+#include <breakwater/status_of.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace breakwater {
+namespace detail {
+
+/// "ledger: ", or nothing.
+inline std::string named(std::string_view name) { return name.empty() ? "" : std::string{name} + ": "; }
+
+inline std::string percent(double share) { return factor_text(share * 100) + " %"; }
+
+template <class Rule>
+std::string say(const Rule& rule) {
+    return "opens by its own rule, " + rule.layout();
+}
+inline std::string say(const Never&) { return "never opens"; }
+inline std::string say(const ConsecutiveFailures& rule) {
+    return rule.count == 1 ? "opens at a failure" : "opens after " + std::to_string(rule.count) + " failures in a row";
+}
+inline std::string say(const FailureRate& rule) {
+    std::string text = "opens when " + percent(rule.ratio) + " of ";
+    if (const auto* count = std::get_if<CountWindow>(&rule.window))
+        text += "the last " + std::to_string(count->size) + " calls";
+    else if (const auto* time = std::get_if<TimeWindow>(&rule.window))
+        text += "the calls of the last " + format_duration(time->duration);
+    text += " fail";
+    if (rule.slow_call.duration) {
+        text += ", " + percent(rule.slow_call.ratio) + " take over " + format_duration(*rule.slow_call.duration);
+        if (rule.bad_ratio) text += ", " + percent(*rule.bad_ratio) + " do one or the other";
+    }
+    return text + " (of at least " + std::to_string(rule.minimum_calls) + ")";
+}
+inline std::string say(const AnyTrip& trip) {
+    return std::visit([](const auto& rule) { return say(rule); }, trip.rule());
+}
+
+inline std::string say(const TokenBucket& bucket) {
+    return std::to_string(bucket.permits) + " calls per " + format_duration(bucket.period) + ", " +
+           std::to_string(bucket.burst.value_or(bucket.permits)) + " at once";
+}
+inline std::string say(const FixedWindow& limit) {
+    return std::to_string(limit.permits) + " calls per " + format_duration(limit.window) + ", by the clock";
+}
+inline std::string say(const SlidingWindow& limit) {
+    return std::to_string(limit.permits) + " calls in any " + format_duration(limit.window) + ", nearly";
+}
+inline std::string say(const NoLimit&) { return "no limit, only the pauses the service asks for"; }
+inline std::string say(const AnyAlgorithm& algorithm) {
+    return std::visit([](const auto& chosen) { return say(chosen); }, algorithm.choice());
+}
+
+}  // namespace detail
+
+// How each policy explains itself.
+
+template <class Trip, class S>
+void explain_policy(const CircuitBreaker<Trip, S>& breaker, Explainer& explainer) {
+    const auto& options = breaker.options();
+    const auto probes = options.half_open_probes;
+    explainer.layer("circuit breaker", detail::named(options.name) + detail::say(options.trip) + ", for " +
+                                           format_duration(options.recovery_timeout) + "; then " +
+                                           std::to_string(probes) + (probes == 1 ? " probe" : " probes") +
+                                           " of up to " + format_duration(options.probe_lease));
+    if (options.shadow) explainer.warn("the circuit breaker is in shadow mode: it refuses nothing");
+    if (explainer.attempt_timeout && *explainer.attempt_timeout > options.recovery_timeout) {
+        explainer.warn("an attempt may take " + format_duration(*explainer.attempt_timeout) +
+                       ", longer than the circuit stays open (" + format_duration(options.recovery_timeout) +
+                       "): calls from before the trip may still be under way when it is probed");
+    }
+    explainer.all.breaks = true;
+}
+
+template <class Algorithm, class S>
+void explain_policy(const RateLimiter<Algorithm, S>& limiter, Explainer& explainer) {
+    const auto& options = limiter.options();
+    const bool waits = options.max_wait > Duration{0};
+    explainer.layer("rate limiter",
+                    detail::named(options.name) + detail::say(options.algorithm) + "; " +
+                        (waits ? "waits up to " + format_duration(options.max_wait) : "refuses at once beyond that"));
+    explainer.wait(options.max_wait);
+}
+
+inline void explain_policy(const Bulkhead& bulkhead, Explainer& explainer) {
+    const auto& options = bulkhead.options();
+    const bool waits = options.max_queue > 0;
+    explainer.layer(
+        "bulkhead",
+        detail::named(options.name) + std::to_string(options.max_concurrent) + " calls in flight; " +
+            (waits ? std::to_string(options.max_queue) + " more wait up to " + format_duration(options.max_wait)
+                   : "refuses more at once"));
+    if (waits) explainer.wait(options.max_wait);
+}
+
+template <class... R>
+void explain_policy(const Retry<R...>& retry, Explainer& explainer) {
+    const auto& options = retry.options();
+    const std::uint64_t retries = options.max_retries;
+    Duration between{};
+    for (std::uint64_t n = 1; n <= std::min<std::uint64_t>(retries, 1'000); ++n)
+        between += options.backoff.without_jitter(static_cast<std::uint32_t>(n));
+    explainer.layer("retry", "up to " + std::to_string(retries) + " more attempts, waiting at most " +
+                                 format_duration(between) + " in all, and what Retry-After asks for (each up to " +
+                                 format_duration(options.max_retry_after) + ")");
+    explainer.repeat(retries + 1, between + options.max_retry_after * static_cast<std::int64_t>(retries));
+    if (!explainer.all.breaks && retries > 0)
+        explainer.warn("no circuit breaker stands inside the retry: a dead service gets every attempt");
+}
+
+inline void explain_policy(const Deadline& deadline, Explainer& explainer) {
+    const Duration limit = deadline.limit();
+    explainer.layer("deadline", format_duration(limit) + " for all attempts and waits");
+    if (explainer.attempt_timeout && explainer.all.worst_attempts > 1) {
+        const auto fit = static_cast<std::uint64_t>(limit / *explainer.attempt_timeout);
+        if (fit < explainer.all.worst_attempts) {
+            explainer.warn("attempts that take their full " + format_duration(*explainer.attempt_timeout) +
+                           " leave room for " + std::to_string(fit) + " of " +
+                           std::to_string(explainer.all.worst_attempts) + " within the deadline");
+        }
+    }
+    if (!explainer.interrupts) explainer.all.may_overrun = true;
+    explainer.bound(limit);
+    explainer.timeout("call", limit, "the deadline");
+}
+
+inline void explain_policy(const AttemptTimeout& timeout, Explainer& explainer) {
+    explainer.layer("attempt timeout", format_duration(timeout.limit()) + ", then the callable is asked to stop");
+    explainer.attempt_timeout = timeout.limit();
+    explainer.interrupts = true;
+    explainer.bound(timeout.limit());
+    explainer.timeout("attempt", timeout.limit(), "the attempt timeout, or the deadline if that is nearer");
+}
+
+template <class F>
+void explain_policy(const Fallback<F>&, Explainer& explainer) {
+    explainer.layer("fallback", "answers in place of a failure");
+}
+
+inline void explain_policy(const Observe&, Explainer&) {}
+template <class C>
+void explain_policy(const UseClock<C>&, Explainer&) {}
+template <class... E>
+void explain_policy(const StatusOf<E...>&, Explainer&) {}
+
+template <class P>
+void explain_policy(const P& policy, Explainer& explainer) {
+    const std::string_view name = name_of(policy);
+    explainer.layer(name.empty() ? "your own" : std::string{name}, "a policy of your own");
+}
+
+/// The order, the worst case and the effective timeouts of a pipeline: `std::cout << bw::explain(guard)`.
+template <class... P>
+Explanation explain(const Pipeline<P...>& pipeline) {
+    Explainer explainer;
+    const auto& policies = pipeline.policies();
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (explain_policy(std::get<sizeof...(I) - 1 - I>(policies), explainer), ...);  // the innermost first
+    }(std::index_sequence_for<P...>{});
+    return std::move(explainer).finish();
+}
+
+}  // namespace breakwater

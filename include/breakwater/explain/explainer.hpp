@@ -1,0 +1,67 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/explain/explanation.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace breakwater {
+
+/// Gathers an explanation, from the innermost policy outwards. A policy of one's own takes part by a function beside
+/// it, `explain_policy(const MyPolicy&, bw::Explainer&)`.
+class Explainer {
+public:
+    Explanation all{};
+    std::optional<Duration> attempt_timeout{};  ///< Of the callable's runs.
+    bool interrupts = false;                    ///< What is called is told when its time is over.
+
+    void layer(std::string policy, std::string says) {
+        all.layers.insert(all.layers.begin(), {std::move(policy), std::move(says)});
+    }
+    void warn(std::string warning) { all.warnings.push_back(std::move(warning)); }
+    void timeout(std::string phase, std::optional<Duration> at_most, std::string because) {
+        all.timeouts.push_back({std::move(phase), at_most, std::move(because)});
+    }
+
+    /// The call inside takes at most this.
+    void bound(Duration limit) {
+        if (!all.duration || *all.duration > limit) all.duration = limit;
+    }
+    /// It waits this much longer, at most.
+    void wait(Duration most) {
+        if (all.duration) all.duration = plus(*all.duration, most);
+    }
+    /// It is made `times`, with waits of `between` in all.
+    void repeat(std::uint64_t times, Duration between) {
+        constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+        all.worst_attempts = all.worst_attempts > most / times ? most : all.worst_attempts * times;
+        all.load_at_once *= static_cast<double>(times);
+        all.load_in_the_long_run *= static_cast<double>(times);
+        if (!all.duration) return;
+        constexpr Duration longest = Duration::max();
+        const bool overflows = all.duration->count() > longest.count() / static_cast<std::int64_t>(times);
+        all.duration = overflows ? longest : plus(*all.duration * static_cast<std::int64_t>(times), between);
+    }
+
+    /// What has been gathered, with a line for each timeout that is missing.
+    Explanation finish() && {
+        const auto is_missing = [this](const char* phase) {
+            return std::ranges::none_of(all.timeouts, [&](const auto& timeout) { return timeout.phase == phase; });
+        };
+        if (is_missing("attempt")) all.timeouts.insert(all.timeouts.begin(), {.phase = "attempt"});
+        if (is_missing("call")) all.timeouts.push_back({.phase = "call"});
+        return std::move(all);
+    }
+
+private:
+    static constexpr Duration plus(Duration a, Duration b) noexcept {
+        return a > Duration::max() - b ? Duration::max() : a + b;
+    }
+};
+
+}  // namespace breakwater
