@@ -150,6 +150,15 @@ public:
     /// Closes the circuit, ends a force and forgets all that was counted.
     void reset() const noexcept { command(typename Machine::Reset{}); }
 
+    /// What to keep of the circuit when the process ends; `restore` goes on from there, `age` later. Saved while
+    /// half-open, it comes back open and due for a probe. Restoring replaces whatever the circuit has learned before.
+    SavedCircuit save() const {
+        return Machine::saved(shared_->store.peek(*shared_->cell), shared_->version().rules, clock().now());
+    }
+    void restore(const SavedCircuit& saved, Duration age) const noexcept {
+        command(typename Machine::Restore{saved, std::max(age, Duration{0})});
+    }
+
     /// What the circuit looks like now. Changes nothing.
     CircuitSnapshot snapshot() const {
         CircuitSnapshot seen =

@@ -56,8 +56,13 @@ struct CircuitMachine {
     };
     /// Closes the circuit, ends a force and forgets everything counted.
     struct Reset {};
-    /// Goes on by other options. If the trip rule's layout changes, `counted` is a fresh state of the new one, and holds
-    /// the old one afterwards; else it is null.
+    /// Goes on from what was saved `age` ago.
+    struct Restore {
+        SavedCircuit saved{};
+        Duration age{};
+    };
+    /// Goes on by other options. If the trip rule's layout changes, `counted` is a fresh state of the new one, and
+    /// holds the old one afterwards; else it is null.
     struct Adapt {
         typename Trip::State* counted = nullptr;
     };
@@ -166,6 +171,41 @@ struct CircuitMachine {
         options.trip.clear(state.counted);
         state.openings = 0;
         return enter(state, CircuitState::closed, now);
+    }
+
+    static constexpr bool apply(State& state, const Options& options, const Restore& restore, Instant now) noexcept {
+        const SavedCircuit& saved = restore.saved;
+        const Duration left = saved.left == Duration::max() ? saved.left : saved.left - restore.age;
+        if (saved.forced && left > Duration{0} && saved.state != CircuitState::half_open) {
+            apply(state, options, Force{saved.state, left}, now);
+        } else if (saved.state == CircuitState::closed) {
+            apply(state, options, Reset{}, now);
+            const auto failures = at_most_32_bits(saved.counts.failures);
+            const auto calls = at_most_32_bits(saved.counts.calls);
+            const Tally tally{.successes = calls - std::min(calls, failures),
+                              .failures = failures,
+                              .slow = at_most_32_bits(saved.counts.slow),
+                              .tail = failures};
+            (void)options.trip.record(state.counted, tally, std::max(Instant{}, now - restore.age));
+        } else {
+            options.trip.clear(state.counted);
+            enter(state, CircuitState::open, now);
+            const Duration open_for = saved.state == CircuitState::open ? left : Duration{0};
+            state.open_until = now + std::clamp(open_for, Duration{0}, options.longest_open());
+        }
+        state.openings = saved.openings;
+        return true;
+    }
+    static constexpr SavedCircuit saved(const State& state, const Options& options, Instant now) {
+        const bool forced = state.forced && now < state.forced_until;
+        SavedCircuit kept{.state = state.phase, .forced = forced, .openings = state.openings};
+        if (forced)
+            kept.left = forced_left(state, now);
+        else if (state.phase == CircuitState::open)
+            kept.left = std::clamp(state.open_until - now, Duration{0}, options.longest_open());
+        else
+            kept.counts = options.trip.counts(state.counted, now);
+        return kept;
     }
 
     static constexpr bool apply(State& state, const Options& options, const Adapt& adapt, Instant now) noexcept {
@@ -366,6 +406,10 @@ private:
         if (now < state.forced_until) return;
         state.forced = false;
         if (state.phase == CircuitState::open) state.open_until = now;
+    }
+    static constexpr std::uint32_t at_most_32_bits(std::uint64_t count) noexcept {
+        constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+        return static_cast<std::uint32_t>(std::min(count, most));
     }
     static constexpr Duration forced_left(const State& state, Instant now) noexcept {
         if (state.forced_until == Instant::max()) return Duration::max();

@@ -63,6 +63,17 @@ struct CircuitTicket {
     static constexpr std::uint64_t timed = std::uint64_t{1} << 63;
 };
 
+/// What of a circuit outlives its process. It says how long things still last, not until when: another process's clock
+/// is another clock.
+struct SavedCircuit {
+    CircuitState state = CircuitState::closed;  ///< Half-open comes back as open and due for its next probe.
+    bool forced = false;
+    Duration left{};             ///< Of the opening or the force; `max()`: until it is reset.
+    std::uint32_t openings = 0;  ///< Since the circuit was last closed.
+    TripCounts counts{};         ///< While closed.
+    friend bool operator==(const SavedCircuit&, const SavedCircuit&) = default;
+};
+
 /// A circuit as seen from outside. Reading it changes nothing.
 struct CircuitSnapshot {
     std::string name{};
