@@ -50,6 +50,8 @@ breakwater_component(core
         rate_limiter/window_index.hpp
         result.hpp
         retry.hpp
+        retry/budget.hpp
+        retry/budget_machine.hpp
         retry/options.hpp
         retry/rules.hpp
         status_of.hpp

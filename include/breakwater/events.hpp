@@ -16,7 +16,7 @@ enum class EventKind : std::uint8_t {
     attempt_started,
     attempt_ended,    ///< `took`; `code` if it failed; `status` if an answer arrived.
     retry_scheduled,  ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
-    permit_refused,   ///< `policy` refused with `code`; `delay` is its retry_after.
+    permit_refused,   ///< `policy` (or a retry budget) refused with `code`; `delay` is its retry_after.
     would_refuse,     ///< As `permit_refused`, by a policy in shadow mode: the call goes on.
     limiter_waited,   ///< The call waited `delay` for a permit of a rate limiter or bulkhead.
     limiter_paused,   ///< The service asked for a pause of `delay`.

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/random.hpp>
+#include <breakwater/retry/budget.hpp>
 #include <breakwater/retry/options.hpp>
 #include <breakwater/retry/rules.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -31,37 +34,62 @@ struct AnyValue {
     constexpr bool operator()(const auto&) const noexcept { return false; }
 };
 
+/// Allows every retry.
+struct NoBudget {
+    static void credit(auto&) noexcept {}
+    static Result<void> take(auto&) noexcept { return {}; }
+};
+
 /// Makes failed attempts again, after a delay.
 ///
 /// - The call ends with the last real error. If a refusal, the deadline or a stop request cut it short, the error says
 ///   so in `stopped_by()`.
 /// - A request that may not be sent twice (`CallOptions::resendable`) is retried only if it certainly never left.
-/// - A delay that would pass the deadline is not begun: the call ends at once.
+/// - A delay that would pass the deadline, or `max_elapsed`, is not begun: the call ends at once.
+/// - With a `RetryBudget`, a retry that it refuses is not made, and its delay is not begun.
 /// - When retries run out on a value that a `retry_if` rule calls bad, the value is returned.
 ///
 /// A handle: copies share the random stream. Thread-safe.
-template <class JitterKind = Jitter, class ValueRule = AnyValue>
+template <class JitterKind = Jitter, class ValueRule = AnyValue, class Budget = NoBudget>
 class Retry {
 public:
     static constexpr Place place = Place::retry;
     using Options = RetryOptions<JitterKind>;
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
-    explicit Retry(Options options = {}) : Retry{std::move(options), RetryIf<ValueRule>{}} {}
-    Retry(Options options, RetryIf<ValueRule> rule)
-        : shared_{std::make_shared<Shared>(checked(std::move(options)), std::move(rule.is_bad))} {}
+    explicit Retry(Options options = {}, Budget budget = Budget{})
+        : Retry{std::move(options), RetryIf<ValueRule>{}, std::move(budget)} {}
+    Retry(Options options, RetryIf<ValueRule> rule, Budget budget = Budget{})
+        : shared_{std::make_shared<Shared>(checked(std::move(options)), std::move(rule.is_bad))},
+          budget_{std::move(budget)} {}
 
-    const Options& options() const noexcept { return shared_->options; }
+    /// Goes on by other options: for this handle, its copies and the pipelines that hold one. Calls under way end by
+    /// the old ones. The seed stays. An error (`invalid_options`) changes nothing. Memory of the old options is kept
+    /// until the last handle goes.
+    Result<void> reconfigure(Options options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        shared_->versions.publish(std::move(options));
+        return {};
+    }
+
+    const Options& options() const noexcept { return shared_->versions.current(); }
+    const Budget& budget() const noexcept { return budget_; }
 
     class Lane {
         friend Retry;
+        const Options* options_ = nullptr;
+        Instant began_{};  // only kept for `max_elapsed`
         std::uint32_t retries_ = 0;
         Duration previous_{};
         std::optional<Error> last_;  // the last real error
     };
 
-    Before before(Lane&, auto& call) const noexcept {
-        if (call.is_observed()) call.max_attempts = shared_->options.max_retries + 1;
+    Before before(Lane& lane, auto& call) const noexcept {
+        lane.options_ = &options();
+        if (call.is_observed()) call.max_attempts = lane.options_->max_retries + 1;
+        if (lane.options_->max_elapsed) [[unlikely]]
+            lane.began_ = call.now();
+        budget_.credit(call);
         return proceed;
     }
 
@@ -85,15 +113,16 @@ private:
             return done;
         }
         const bool may_send = !call.only_once || error.sent() == Sent::no;
-        if (!may_send || !shared_->options.on(error)) return done;
+        if (!may_send || !lane.options_->on(error)) return done;
         return next(lane, call, result);
     }
 
     struct Shared {
-        Shared(Options o, ValueRule r) : options{std::move(o)}, is_bad{std::move(r)}, random{options.seed} {}
-        const Options options;
-        const ValueRule is_bad;
+        Shared(Options options, ValueRule rule)
+            : random{options.seed}, versions{std::move(options)}, is_bad{std::move(rule)} {}
         Random random;
+        detail::Versions<Options> versions;
+        const ValueRule is_bad;
     };
 
     static Options checked(Options options) {
@@ -117,9 +146,9 @@ private:
     /// The next attempt, if there is one.
     template <class T>
     [[gnu::noinline]] After next(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        const Options& options = shared_->options;
+        const Options& options = *lane.options_;
         if (lane.retries_ >= options.max_retries) return done;
-        Duration delay = lane.previous_ = options.backoff.delay(lane.retries_ + 1, lane.previous_, shared_->random());
+        Duration delay = lane.previous_ = delay_of(options, lane.retries_ + 1, lane.previous_);
         std::optional<Errc> code;
         std::optional<int> status;
         if (!result) {
@@ -127,8 +156,18 @@ private:
             status = result.error().status();
             if (const auto asked = result.error().retry_after()) delay += std::min(*asked, options.max_retry_after);
         }
-        if (call.remaining() <= delay) {
+        const bool too_late = options.max_elapsed && call.now() - lane.began_ > *options.max_elapsed - delay;
+        if (too_late || call.remaining() <= delay) {
             if (!result) result.error().set_stopped_by(Errc::deadline_exceeded);
+            return done;
+        }
+        if (const auto allowed = budget_.take(call); !allowed) {
+            const Error& refusal = allowed.error();
+            call.emit({.kind = EventKind::permit_refused,
+                       .policy = refusal.policy(),
+                       .code = refusal.code(),
+                       .delay = refusal.retry_after()});
+            if (!result) result.error().set_stopped_by(refusal.code());
             return done;
         }
         ++lane.retries_;
@@ -144,10 +183,25 @@ private:
         return again_after(delay);
     }
 
+    Duration delay_of(const Options& options, std::uint32_t retry, Duration previous) const noexcept {
+        if (options.delay) {
+            try {
+                return std::clamp<Duration>(options.delay(retry, previous), Duration{0}, std::chrono::hours{24});
+            } catch (...) {  // the backoff knows a delay
+            }
+        }
+        return options.backoff.delay(retry, previous, shared_->random());
+    }
+
     std::shared_ptr<Shared> shared_;
+    [[no_unique_address]] Budget budget_;
 };
 
 template <class F>
 Retry(RetryOptions<Jitter>, RetryIf<F>) -> Retry<Jitter, F>;
+template <class S>
+Retry(RetryOptions<Jitter>, RetryBudget<S>) -> Retry<Jitter, AnyValue, RetryBudget<S>>;
+template <class F, class S>
+Retry(RetryOptions<Jitter>, RetryIf<F>, RetryBudget<S>) -> Retry<Jitter, F, RetryBudget<S>>;
 
 }  // namespace breakwater

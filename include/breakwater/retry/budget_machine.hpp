@@ -1,0 +1,95 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace breakwater {
+
+/// The decisions of a retry budget, on one word: how many permits are spent, in thousandths, and as of when, in
+/// milliseconds. All zero is fresh: nothing spent.
+struct RetryBudgetMachine {
+    struct State {
+        std::uint64_t word = 0;
+        friend bool operator==(const State&, const State&) = default;
+    };
+    /// Thousandths of a permit.
+    struct Options {
+        std::int64_t per_call = 200;
+        std::int64_t per_millisecond = 3;
+        std::int64_t burst = 30'000;
+    };
+
+    /// A call is made: gives part of a permit back.
+    struct Credit {};
+    /// Asks for one retry.
+    struct Take {};
+    struct Taken {
+        bool granted = false;
+        Duration retry_after{-1};  ///< If refused: when time alone will have refilled enough; negative for never.
+    };
+    static constexpr std::int64_t permit = 1'000;
+
+    static constexpr State make_state(const Options&) noexcept { return {}; }
+    static std::string layout(const Options&) { return "retry_budget"; }
+
+    static constexpr bool apply(State& state, const Options& options, const Credit&, Instant now) noexcept {
+        refill(state, options, now);
+        set(state, std::max<std::int64_t>(spent(state) - options.per_call, 0), at(state));
+        return true;
+    }
+    static constexpr Taken apply(State& state, const Options& options, const Take&, Instant now) noexcept {
+        refill(state, options, now);
+        const std::int64_t over = spent(state) + permit - options.burst;
+        if (over <= 0) {
+            set(state, spent(state) + permit, at(state));
+            return {.granted = true};
+        }
+        if (options.per_millisecond == 0 || options.burst < permit) return {};
+        return {.retry_after =
+                    std::chrono::milliseconds{(over + options.per_millisecond - 1) / options.per_millisecond}};
+    }
+    /// Nothing is spent: a call changes nothing.
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t word, const Credit&, bool&) noexcept {
+        return (word & spent_mask) == 0;
+    }
+
+    /// Whole permits left.
+    static constexpr std::int64_t available(State state, const Options& options, Instant now) noexcept {
+        refill(state, options, now);
+        return std::max<std::int64_t>(options.burst - spent(state), 0) / permit;
+    }
+
+private:
+    static constexpr int spent_bits = 24;
+    static constexpr std::uint64_t spent_mask = (std::uint64_t{1} << spent_bits) - 1;
+
+    static constexpr std::int64_t spent(const State& state) noexcept {
+        return static_cast<std::int64_t>(state.word & spent_mask);
+    }
+    static constexpr std::int64_t at(const State& state) noexcept {
+        return static_cast<std::int64_t>(state.word >> spent_bits);
+    }
+    static constexpr void set(State& state, std::int64_t spent, std::int64_t at) noexcept {
+        // A time is kept only with a debt, so that what is fresh looks fresh.
+        state.word = spent == 0 ? 0 : static_cast<std::uint64_t>(at) << spent_bits | static_cast<std::uint64_t>(spent);
+    }
+    static constexpr void refill(State& state, const Options& options, Instant now) noexcept {
+        constexpr std::int64_t tolerated = clock_tolerance / std::chrono::milliseconds{1};
+        const std::int64_t now_ms = std::max<std::int64_t>(now.time_since_epoch() / std::chrono::milliseconds{1}, 0);
+        const std::int64_t debt = std::min(spent(state), std::max(options.burst, permit));
+        const std::int64_t since = now_ms - at(state);
+        if (debt == 0 || since < -tolerated) {  // a clock set back starts from now, with its debt
+            state.word = static_cast<std::uint64_t>(now_ms) << spent_bits | static_cast<std::uint64_t>(debt);
+        } else if (since > 0) {
+            const std::int64_t left = debt - since * options.per_millisecond;
+            state.word = static_cast<std::uint64_t>(now_ms) << spent_bits |
+                         static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0));
+        }
+    }
+};
+
+}  // namespace breakwater
