@@ -103,11 +103,12 @@ public:
             LazyNow now{clock()};
             const Duration most = std::clamp(max_wait, Duration{0}, shared.options.max_reserve);
             const Duration paused =
-                shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
+                shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{permits}}, now);
             if (paused > most) return fail(refusal_of({.retry_after = paused}));
             const auto reserved = shared.store.apply(
                 Step{*shared.cell, shared.rules, typename Machine::Reserve{permits, paused, most}}, now);
             if (!reserved.grant.granted) return fail(refusal_of(reserved.grant));
+            if (paused == Duration{0}) spend(permits, now);
             return Reservation{*this, reserved, now() + reserved.grant.retry_after};
         }
     }
@@ -129,10 +130,27 @@ public:
         return pause(now() + std::min(span, shared_->options.max_pause), now);
     }
 
+    /// Heeds what a service says it still allows: at most `permits` more within `span` from now (at most `max_pause`),
+    /// on top of the limiter's own limit, so this only ever makes slower. 0 permits pause; from 2,047 on nothing
+    /// changes; and so it is in a pause, or if fewer are left of what was said before. Permits that go back unused are
+    /// not added to it again. Returns how long the pause is that began by this; zero if none did.
+    Duration limit_to(std::int64_t permits, Duration span) const noexcept {
+        const Shared& shared = *shared_;
+        LazyNow now{clock()};
+        const Instant until = now() + std::clamp(span, Duration{0}, shared.options.max_pause);
+        if (permits <= 0) {
+            const auto extended = extend(until, now);
+            return extended.from == now() ? extended.until - extended.from : Duration{0};
+        }
+        if (permits <= PauseMachine::most_left)
+            shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Limit{permits, until}}, now);
+        return Duration{0};
+    }
+
     /// How long until `permits` could be taken: zero if now, `Duration::max()` if never. Takes nothing.
     Duration retry_after(std::int64_t permits = 1) const noexcept {
         const Instant now = clock().now();
-        const Duration paused = paused_for(now);
+        const Duration paused = paused_for(now, permits);
         const Grant grant =
             Algorithm::peek(shared_->store.peek(*shared_->cell), shared_->rules.prepared, permits, now + paused);
         if (grant.never) return Duration::max();
@@ -143,9 +161,9 @@ public:
         const Instant now = clock().now();
         const Duration paused = paused_for(now);
         return {.name = shared_->options.name,
-                .available = paused > Duration{0} ? 0
-                                                  : Algorithm::available(shared_->store.peek(*shared_->cell),
-                                                                         shared_->rules.prepared, now),
+                .available =
+                    std::min(PauseMachine::left(shared_->store.peek(*shared_->pause), shared_->pause_rules, now),
+                             Algorithm::available(shared_->store.peek(*shared_->cell), shared_->rules.prepared, now)),
                 .paused_for = paused,
                 .retry_after = retry_after()};
     }
@@ -234,10 +252,26 @@ private:
 
     Grant take(std::int64_t permits, auto& now) const noexcept {
         const Shared& shared = *shared_;
-        const Duration paused = shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{}}, now);
+        const Duration paused =
+            shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Check{permits}}, now);
         if (paused > Duration{0}) [[unlikely]]
             return {.retry_after = paused};
-        return shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Take{permits}}, now);
+        const Step take{*shared.cell, shared.rules, typename Machine::Take{permits}};
+        const Grant grant = shared.store.apply(take, now);
+        if (!grant.granted) return grant;
+        const Duration refused = spend(permits, now);
+        if (refused == Duration{0}) [[likely]]
+            return grant;
+        shared.store.apply(Step{*shared.cell, shared.rules, Machine::undo(take.command, grant)}, now);
+        return {.retry_after = refused};
+    }
+
+    /// Takes permits from what the service still allows. Zero, or how long there are not so many.
+    Duration spend(std::int64_t permits, auto& now) const noexcept {
+        const Step step{*shared_->pause, shared_->pause_rules, PauseMachine::Spend{permits}};
+        Duration refused{};
+        if (decided_at_a_glance(shared_->store, step, refused)) return refused;
+        return shared_->store.apply(step, now);
     }
 
     bool cancel(const auto& reserved, Instant ready_at) const noexcept {
@@ -247,6 +281,9 @@ private:
     }
 
     Duration pause(Instant until, auto& now) const noexcept {
+        return std::max(Duration{0}, extend(until, now).until - now());
+    }
+    PauseMachine::Extended extend(Instant until, auto& now) const noexcept {
         const Shared& shared = *shared_;
         const auto extended =
             shared.store.apply(Step{*shared.pause, shared.pause_rules, PauseMachine::Extend{until}}, now);
@@ -254,12 +291,12 @@ private:
             shared.store.apply(Step{*shared.cell, shared.rules, typename Machine::Pause{extended.from, extended.until}},
                                now);
         }
-        return std::max(Duration{0}, extended.until - now());
+        return extended;
     }
 
-    Duration paused_for(Instant now) const noexcept {
+    Duration paused_for(Instant now, std::int64_t permits = 1) const noexcept {
         auto state = shared_->store.peek(*shared_->pause);
-        return PauseMachine::apply(state, shared_->pause_rules, PauseMachine::Check{}, now);
+        return PauseMachine::apply(state, shared_->pause_rules, PauseMachine::Check{permits}, now);
     }
 
     Error refusal_of(const Grant& grant) const noexcept {

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -336,6 +337,129 @@ TEST_CASE("a pause that is asked for is told") {
     CHECK_FALSE(guard.run(failing(status_error(429, 10min))));
     REQUIRE(seen.size() == 1);
     CHECK(seen[0].delay == 60s);
+}
+
+TEST_CASE("what a service still allows is spent, then waited out, whatever the limiter's own limit is") {
+    for (const bw::AnyAlgorithm& algorithm :
+         std::vector<bw::AnyAlgorithm>{bw::no_limit, each_second(100), FixedWindow{.permits = 100, .window = 1s},
+                                       bw::SlidingWindow{.permits = 100, .window = 1s}}) {
+        const World world;
+        const Limiter limiter = world.limiter({.name = "supplier", .algorithm = algorithm});
+        CHECK(limiter.limit_to(3, 20s) == 0s);
+        CHECK(limiter.snapshot().available == 3);
+        CHECK(limiter.try_acquire(2));
+        CHECK(limiter.retry_after(1) == 0s);
+        CHECK(limiter.retry_after(2) == 20s);
+        CHECK(limiter.try_acquire(2).error().retry_after() == 20s);
+        CHECK(limiter.try_acquire());
+        const auto refused = limiter.try_acquire();
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code() == Errc::rate_limited);
+        CHECK(refused.error().retry_after() == 20s);
+        CHECK(limiter.snapshot().available == 0);
+        CHECK(limiter.snapshot().paused_for == 20s);
+        world.clock.advance(19s);
+        CHECK_FALSE(limiter.try_acquire());
+        world.clock.advance(1s);
+        CHECK(limiter.try_acquire(50));
+        CHECK(limiter.snapshot().paused_for == 0s);
+    }
+}
+
+TEST_CASE("what a service allows never makes a limiter faster than its own limit") {
+    const World world;
+    const Limiter limiter = world.limiter({.algorithm = each_second(2)});
+    limiter.limit_to(2'046, 1min);
+    CHECK(limiter.snapshot().available == 2);
+    CHECK(limiter.try_acquire(2));
+    CHECK(limiter.try_acquire().error().retry_after() == 1s);
+    world.clock.advance(1s);
+    CHECK(limiter.try_acquire());
+}
+
+TEST_CASE("a permit that the limiter's own limit refuses is not spent of what the service allows") {
+    const World world;
+    const Limiter limiter = world.limiter({.algorithm = each_second(1)});
+    limiter.limit_to(2, 1min);
+    CHECK(limiter.try_acquire());
+    for (int i = 0; i < 10; ++i) CHECK_FALSE(limiter.try_acquire());
+    world.clock.advance(1s);
+    CHECK(limiter.try_acquire());
+    world.clock.advance(1s);
+    CHECK(limiter.try_acquire().error().retry_after() == 58s);
+}
+
+TEST_CASE("a higher number from a service changes nothing until the time of the lower one is over") {
+    const World world;
+    const Limiter limiter = world.limiter({});
+    limiter.limit_to(5, 10s);
+    limiter.limit_to(9, 1min);  // an answer that was long under way
+    limiter.limit_to(2'047, 1min);
+    limiter.limit_to(std::numeric_limits<std::int64_t>::max(), 1min);
+    CHECK(limiter.snapshot().available == 5);
+    CHECK(limiter.retry_after(6) == 10s);
+    limiter.limit_to(4, 2s);  // of two limits the tighter one
+    CHECK(limiter.retry_after(5) == 2s);
+    world.clock.advance(2s);
+    CHECK(limiter.snapshot().available == std::numeric_limits<std::int64_t>::max());
+    limiter.limit_to(9, 1min);
+    CHECK(limiter.snapshot().available == 9);
+}
+
+TEST_CASE("nothing left is a pause, which nothing shortens and which is told once") {
+    const World world;
+    const Limiter limiter = world.limiter({.algorithm = each_second(5), .max_pause = 1min});
+    limiter.limit_to(7, 5s);
+    CHECK(limiter.limit_to(0, 20s) == 20s);
+    CHECK(limiter.limit_to(0, 21s) == 0s);  // the next answer to the same effect
+    CHECK(limiter.limit_to(3, 1s) == 0s);
+    CHECK(limiter.limit_to(-1, 1s) == 0s);
+    CHECK(limiter.snapshot().paused_for == 21s);
+    world.clock.advance(21s);
+    CHECK(limiter.try_acquire(5));
+    CHECK(limiter.limit_to(0, 24h * 365) == 1min);
+    world.clock.advance(1min);
+    CHECK(limiter.limit_to(0, 0s) == 0s);
+    CHECK(limiter.limit_to(0, -1s) == 0s);
+    CHECK(limiter.limit_to(1, -1s) == 0s);
+    CHECK(limiter.retry_after() == 1s);  // nothing accrued during the pause
+}
+
+TEST_CASE("a pause does not let the rest of a quota through") {
+    const World world;
+    const Limiter limiter = world.limiter({});
+    limiter.limit_to(7, 1min);
+    limiter.pause_for(10s);
+    CHECK(limiter.try_acquire().error().retry_after() == 10s);
+    CHECK_FALSE(limiter.try_acquire(-1));
+}
+
+TEST_CASE("a reservation is spent of what the service allows, and waits for what it does not") {
+    const World world;
+    const Limiter limiter = world.limiter({.algorithm = each_second(5)});
+    limiter.limit_to(3, 10s);
+    CHECK(limiter.reserve(2, 0s));
+    CHECK(limiter.snapshot().available == 1);
+    const auto later = limiter.reserve(2, 1min);
+    REQUIRE(later);
+    CHECK(later->ready_at() == world.clock.now() + 10s);
+}
+
+TEST_CASE("threads together never take more than a service still allows") {
+    const World world;
+    const Limiter limiter = world.limiter({.algorithm = each_second(5'000)});
+    limiter.limit_to(50, 1min);
+    std::atomic<int> granted = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 4; ++i)
+            threads.emplace_back([&] {
+                for (int n = 0; n < 1'000; ++n) granted += limiter.try_acquire().has_value();
+            });
+    }
+    CHECK(granted == 50);
+    world.clock.advance(1min);
+    CHECK(limiter.snapshot().available >= 4'950);  // the others went back
 }
 
 TEST_CASE("a permit goes back if nothing was sent, and stays spent if an attempt was made") {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <variant>
 
@@ -99,17 +100,29 @@ struct RateMachine {
     static constexpr GiveBack undo(const Take& take, const Grant&) noexcept { return {take.permits}; }
 };
 
-/// Until when a service has asked not to be called. One word of its own, so that looking costs a read.
+/// What a service has asked for: not to be called until an instant (a pause), or only so often until then (a quota).
+/// One word of its own, so that looking costs a read.
 struct PauseMachine {
+    static constexpr std::int64_t most_left = (1 << 11) - 2;
+
     struct State {
-        std::int64_t until = 0;  ///< µs of the store's clock; 0: never paused.
+        std::uint64_t until : 53 = 0;  ///< µs of the store's clock; 0: never asked for anything.
+        std::uint64_t quota : 11 = 0;  ///< 0: a pause; else 1 + the permits left.
         friend bool operator==(const State&, const State&) = default;
     };
     struct Options {
         Duration max_pause = default_max_pause;
     };
 
-    struct Check {};
+    /// Could permits be taken? Takes none.
+    struct Check {
+        std::int64_t permits = 1;
+    };
+    /// Takes permits from the quota, if there is one.
+    struct Spend {
+        std::int64_t permits = 1;
+    };
+    /// Pauses. What was left of a quota is gone.
     struct Extend {
         Instant until{};
     };
@@ -118,32 +131,74 @@ struct PauseMachine {
         Instant from{};
         Instant until{};
     };
+    /// At most `permits` (1 to `most_left`) more until then. Only ever fewer than the quota there is: its end is put
+    /// off or drawn near together with a lower number, the latest word. Changes nothing in a pause.
+    struct Limit {
+        std::int64_t permits = 1;
+        Instant until{};
+    };
 
     static constexpr State make_state(const Options&) noexcept { return {}; }
     static std::string layout(const Options&) { return "pause"; }
 
-    /// How long the pause still lasts; zero if there is none.
-    static constexpr Duration apply(State& state, const Options& options, const Check&, Instant now) noexcept {
-        if (state.until <= micros(now)) [[likely]]
-            return Duration{0};
-        state.until = micros(not_beyond(options.max_pause, Instant{Duration{state.until}}, now));
-        return Duration{state.until - micros(now)};
+    /// How long until the pause or the used up quota ends; zero if nothing is in the way.
+    static constexpr Duration apply(State& state, const Options& options, const Check& check, Instant now) noexcept {
+        const std::int64_t until = end_of(state, options, now);
+        const bool is_allowed = state.quota != 0 && check.permits < static_cast<std::int64_t>(state.quota);
+        return until <= micros(now) || is_allowed ? Duration{0} : Duration{until - micros(now)};
     }
-    /// Of a limiter that was never paused.
-    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t until, const Check&, Duration& paused) noexcept {
+    /// As `Check`.
+    static constexpr Duration apply(State& state, const Options& options, const Spend& spend, Instant now) noexcept {
+        const Duration refused = apply(state, options, Check{spend.permits}, now);
+        const bool counts = refused == Duration{0} && end_of(state, options, now) > micros(now) && spend.permits > 0;
+        if (counts)
+            set(state, static_cast<std::int64_t>(state.until), static_cast<std::int64_t>(state.quota) - spend.permits);
+        return refused;
+    }
+    /// Of a limiter that was never asked for anything.
+    [[gnu::always_inline]] static constexpr bool glance(std::uint64_t word, const auto&, Duration& paused) noexcept {
         paused = Duration{0};
-        return until == 0;
+        return word == 0;
     }
     static constexpr Extended apply(State& state, const Options& options, const Extend& extend, Instant now) noexcept {
-        apply(state, options, Check{}, now);
-        const std::int64_t from = std::max(state.until, micros(now));
-        state.until = std::max(from, micros(std::min(extend.until, now + options.max_pause)));
-        if (state.until == micros(now)) state.until = 0;
-        return {Instant{Duration{from}}, Instant{Duration{std::max(from, state.until)}}};
+        const std::int64_t before = state.quota == 0 ? end_of(state, options, now) : 0;
+        const std::int64_t from = std::max(before, micros(now));
+        const std::int64_t until = std::max(from, micros(std::min(extend.until, now + options.max_pause)));
+        if (until > micros(now)) set(state, until, 0);
+        return {Instant{Duration{from}}, Instant{Duration{until}}};
+    }
+    static constexpr bool apply(State& state, const Options& options, const Limit& limit, Instant now) noexcept {
+        const bool is_told = end_of(state, options, now) > micros(now);
+        const std::int64_t until = micros(std::min(limit.until, now + options.max_pause));
+        if (until <= micros(now) || (is_told && static_cast<std::int64_t>(state.quota) <= limit.permits + 1))
+            return false;
+        set(state, until, limit.permits + 1);
+        return true;
+    }
+
+    /// How many permits the service still allows now; the largest number if it has not said.
+    static constexpr std::int64_t left(State state, const Options& options, Instant now) noexcept {
+        if (end_of(state, options, now) <= micros(now)) return std::numeric_limits<std::int64_t>::max();
+        return std::max<std::int64_t>(static_cast<std::int64_t>(state.quota) - 1, 0);
     }
 
 private:
     static constexpr std::int64_t micros(Instant t) noexcept { return t.time_since_epoch().count(); }
+
+    /// Until when the state says something, after a clock set back.
+    static constexpr std::int64_t end_of(State& state, const Options& options, Instant now) noexcept {
+        const auto until = static_cast<std::int64_t>(state.until);
+        if (until <= micros(now)) [[likely]]
+            return until;
+        const std::int64_t believed = micros(not_beyond(options.max_pause, Instant{Duration{until}}, now));
+        if (believed != until) set(state, believed, static_cast<std::int64_t>(state.quota));
+        return believed;
+    }
+
+    static constexpr void set(State& state, std::int64_t until, std::int64_t quota) noexcept {
+        state = {.until = static_cast<std::uint64_t>(std::max<std::int64_t>(until, 0)) & ((std::uint64_t{1} << 53) - 1),
+                 .quota = static_cast<std::uint64_t>(quota) & ((std::uint64_t{1} << 11) - 1)};
+    }
 };
 
 }  // namespace breakwater
