@@ -81,18 +81,21 @@ breakwater_component(breakwater
         client/options.hpp
         client/prepare.hpp
         client/secret.hpp
+        client/server_limit.hpp
         client/size.hpp
         client/snapshot.hpp
         http/cache_control.hpp
         http/classify.hpp
         http/date.hpp
         http/detail/characters.hpp
+        http/detail/structured_field.hpp
         http/detail/uri_parts.hpp
         http/headers.hpp
         http/json_document.hpp
         http/method.hpp
         http/percent_encoding.hpp
         http/query.hpp
+        http/rate_limit_fields.hpp
         http/redirect.hpp
         http/reference.hpp
         http/request.hpp

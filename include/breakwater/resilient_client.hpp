@@ -8,6 +8,7 @@
 #include <breakwater/client/exchange.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
+#include <breakwater/client/server_limit.hpp>
 #include <breakwater/client/snapshot.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/request.hpp>
@@ -98,7 +99,7 @@ private:
     using ClockType = std::remove_cvref_t<decltype(std::declval<const StoreType&>().clock())>;
     using CallType = HttpCall<ClockType, Limiter>;
     using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Breaker, ClientLimitPolicy<Limiter>,
-                             EndpointLimitPolicy<Limiter>>;
+                             EndpointLimitPolicy<Limiter>, ServerLimitPolicy>;
 
     struct Shared {
         Shared(Options opts, TransportType trans, StoreType st)
@@ -116,7 +117,8 @@ private:
                                              .max_wait = options.rate_limit.max_wait,
                                              .max_pause = options.rate_limit.max_pause},
                                             store}},
-                  EndpointLimitPolicy<Limiter>{}} {
+                  EndpointLimitPolicy<Limiter>{},
+                  ServerLimitPolicy{options.rate_limit.heed_server}} {
             if (!options.rate_limit.per_endpoint.algorithm.is_none()) {
                 endpoints = std::make_unique<EndpointLimiters<StoreType>>(options.name, options.rate_limit, store);
             }
@@ -167,6 +169,7 @@ private:
         call.has_own_fallback = static_cast<bool>(options.fallback);
         call.set_deadline(options.deadline.value_or(shared.options.timeouts.deadline));
         if (shared.endpoints) call.endpoint = &shared.endpoints->of(call.request);
+        call.steered = call.endpoint != nullptr ? call.endpoint : &shared.limiter();
 
         const auto take_hop = [&](const Request& next) { return permit_for(next); };
         auto attempt = [&](CallType& own) { return exchange(own, shared.transport, shared.options, take_hop); };

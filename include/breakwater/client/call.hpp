@@ -24,6 +24,7 @@ public:
     const Instant began;
     Timeline timeline{};
     const EndpointLimiter* endpoint = nullptr;  ///< The limiter of this call's endpoint, if endpoints have one.
+    const EndpointLimiter* steered = nullptr;   ///< The limiter that heeds what the answer says about the quota.
     std::shared_ptr<const Response> stale{};    ///< An answer past its lifetime that may stand in for an error.
 
     /// As any call does, but an attempt's end also tells the status of a good answer.

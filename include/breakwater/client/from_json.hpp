@@ -221,6 +221,11 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("algorithm", [&](const JsonReader<Json>& a) { detail::read_algorithm(a, limit.algorithm); });
                 part("max_wait", limit.max_wait);
                 part("max_pause", limit.max_pause);
+                part("heed_server", [&](const JsonReader<Json>& heed) {
+                    heed.read_word(limit.heed_server, {{"off", HeedServer::off},
+                                                       {"when_spent", HeedServer::when_spent},
+                                                       {"spend_down", HeedServer::spend_down}});
+                });
                 part("per_endpoint", [&](const JsonReader<Json>& endpoint) {
                     endpoint.object([&](const auto& inner) {
                         inner("algorithm", [&](const JsonReader<Json>& a) {

@@ -70,11 +70,29 @@ struct EndpointLimitOptions {
     std::size_t max_endpoints = 1'024;
 };
 
+/// What is done about the quota that a service's answers tell (`RateLimit`, `X-RateLimit-Remaining` and their kin; see
+/// `parse_rate_limit`). A Retry-After is heeded in any case.
+///
+/// The endpoint's limiter heeds it if endpoints are limited, else the client's, which means all calls. Whatever the
+/// headers say, calls only ever get slower by it, and no pause is longer than `max_pause`.
+enum class HeedServer : std::uint8_t {
+    off,
+    /// An answer that says nothing is left, good answers included, pauses until the quota's reset: the call that would
+    /// be answered with 429 is not sent.
+    when_spent,
+    /// Besides, no more calls are let through until the reset than the service says are left, so that many threads do
+    /// not overrun it together: at most those that were under way when the first answer came. For a service that counts
+    /// all calls of the client (or endpoint) alike; where each resource has a quota of its own, the smallest would hold
+    /// for all.
+    spend_down,
+};
+
 struct ClientRateLimitOptions {
     AnyAlgorithm algorithm{};  ///< For the whole client. Default: `no_limit`.
     Duration max_wait{};       ///< How long a call waits for its permit. Default 0: it is refused at once.
-    Duration max_pause = default_max_pause;  ///< The longest pause a service's Retry-After can cause. Default 5 min.
+    Duration max_pause = default_max_pause;  ///< The longest pause a service can ask for. Default 5 min.
     EndpointLimitOptions per_endpoint{};
+    HeedServer heed_server = HeedServer::when_spent;  ///< What is done about `RateLimit` headers.
 };
 
 /// Whose word decides how long an answer is fresh.
