@@ -2,12 +2,14 @@
 // negative or without end, generations only grow, results of an earlier one change nothing, and no state is a trap.
 #include "input.hpp"
 
+#include <breakwater/circuit_breaker/failure_rate.hpp>
 #include <breakwater/circuit_breaker/machine.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -38,10 +40,16 @@ void circuit(fuzz::Input input, const Trip& trip) {
         .recovery_growth = {.multiplier = input.take_in<int>(1, 9) / 1.0,
                             .cap = bw::Duration{input.take_in<std::int64_t>(1'000, 1'000'000'000)},
                             .jitter = input.take_in<int>(0, 10) / 10.0,
-                            .heed_retry_after = input.take_in<int>(0, 1) == 0}};
+                            .heed_retry_after = input.take_in<int>(0, 1) == 0},
+        .ramped_close = {.duration = input.take_in<int>(0, 1) == 0
+                                         ? std::optional<bw::Duration>{}
+                                         : bw::Duration{input.take_in<std::int64_t>(1'000, 100'000'000)},
+                         .first_share = input.take_in<int>(1, 10) / 10.0}};
     fuzz::require(validate(chosen).has_value(), "the options are good ones");
     const typename M::Options options = rules_of(chosen);
-    const bw::Duration longest = std::max(options.longest_open(), options.probe_lease) + bw::clock_tolerance;
+    const bw::Duration longest =
+        std::max({options.longest_open(), options.probe_lease, options.ramp.duration.value_or(0s)}) +
+        bw::clock_tolerance;
 
     auto state = M::make_state(options);
     bw::Instant now{bw::Duration{input.take<std::uint32_t>()}};
@@ -62,7 +70,8 @@ void circuit(fuzz::Input input, const Trip& trip) {
         if (command < 14) {
             const auto admission = M::apply(state, options, typename M::Admit{}, now);
             fuzz::require(admission.state == state.phase, "an admission tells the state");
-            fuzz::require(admission.admitted || state.phase != CircuitState::closed, "a closed circuit admits");
+            fuzz::require(admission.admitted || state.phase != CircuitState::closed || state.ramping,
+                          "a closed circuit admits, if not during a ramp");
             fuzz::require(!admission.admitted || state.phase != CircuitState::open, "an open one refuses");
             if (admission.admitted) {
                 if (tickets.size() < 64) tickets.push_back(admission.ticket);
@@ -77,8 +86,9 @@ void circuit(fuzz::Input input, const Trip& trip) {
                 } else {
                     fuzz::require(wait <= longest, "no wait is without end");
                     auto later = state;
-                    fuzz::require(M::apply(later, options, typename M::Admit{}, now + wait + grace()).admitted,
-                                  "waiting as long as told is enough");
+                    const auto then = M::apply(later, options, typename M::Admit{}, now + wait + grace());
+                    fuzz::require(then.admitted || then.open_for > 0s,
+                                  "waiting as long as told is enough, if no slow call opens the circuit meanwhile");
                 }
             }
         } else if (command < 26) {
@@ -100,8 +110,9 @@ void circuit(fuzz::Input input, const Trip& trip) {
             }
             if (recorded.transition())
                 fuzz::require(recorded.transition()->to == state.phase, "a transition tells the state");
-            fuzz::require(tally.failures > 0 || state.phase == before.phase || state.phase == CircuitState::closed,
-                          "only a failure opens");
+            const bool may_open = tally.failures > 0 || slow_after(options.trip) != bw::Duration::max();
+            fuzz::require(may_open || state.phase == before.phase || state.phase == CircuitState::closed,
+                          "only a failure or a slow call opens");
             fuzz::require(recorded.open_for >= 0s && recorded.open_for <= options.longest_open(),
                           "it opens for as long as the options allow");
         } else if (command < 30) {
@@ -154,7 +165,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         circuit(input, bw::ConsecutiveFailures{kind / 32U + 1});
     else if (kind % 4 == 1)
         circuit(input, bw::FailureRate{.ratio = 0.5, .window = bw::CountWindow{20}, .minimum_calls = kind / 32U + 1});
-    else
+    else if (kind % 4 == 2)
         circuit(input, bw::FailureRate{.ratio = 0.5, .window = bw::TimeWindow{100ms, 10}, .minimum_calls = 4});
+    else
+        circuit(input, bw::FailureRate{.window = bw::CountWindow{10},
+                                       .minimum_calls = 4,
+                                       .slow_call = {.duration = 1ms * (kind / 4U + 1), .ratio = 0.5},
+                                       .bad_ratio = 0.75});
     return 0;
 }

@@ -18,28 +18,49 @@ bw::Tally take_tally(fuzz::Input& input) {
     bw::Tally tally{.successes = kind & 3U, .failures = (kind >> 2) & 3U};
     if ((kind & 0xf0U) == 0xf0U) tally.successes = input.take<std::uint16_t>();
     if ((kind & 0xf0U) == 0xe0U) tally.failures = input.take<std::uint16_t>();
+    tally.slow = input.take_in<std::uint32_t>(0, tally.successes + tally.failures);
     tally.tail = tally.failures;
     return tally;
 }
 
+/// One call.
+struct Outcome {
+    bool failed;
+    bool slow;
+};
+
 void count_ring(fuzz::Input input) {
     const bw::CountWindow window{.size = input.take_in<std::uint32_t>(1, 300)};
-    bw::CountRing ring{window};
-    std::deque<bool> failed;
-    for (int steps = 0; !input.empty() && steps < 2'000; ++steps) {
+    const bool remembers_slow = input.take_in<int>(0, 1) == 1;
+    bw::CountRing ring{window, remembers_slow ? bw::Remember::failures_and_slow : bw::Remember::failures};
+    std::deque<Outcome> held;
+    for (int steps = 0; !input.empty() && steps < 1'000; ++steps) {
         if (input.take_in<int>(0, 63) == 0) {
             ring.clear();
-            failed.clear();
+            held.clear();
         }
         const bw::Tally tally = take_tally(input);
         ring.add(tally);
-        failed.insert(failed.end(), std::min(tally.successes, window.size), false);
-        failed.insert(failed.end(), std::min(tally.failures, window.size), true);
-        while (failed.size() > window.size) failed.pop_front();
-        const auto failures = static_cast<std::uint64_t>(std::count(failed.begin(), failed.end(), true));
-        fuzz::require(ring.counts() == WindowCounts{failed.size(), failures}, "the ring holds the last outcomes");
-        fuzz::require(ring.is_settled() == (failures == 0 && failed.size() == window.size),
-                      "it is settled when full of successes");
+        // Of the successes, then of the failures, the slow ones last.
+        const auto slow_successes = std::min(tally.slow, tally.successes);
+        const auto add = [&](std::uint32_t times, bool failed, bool slow) {
+            held.insert(held.end(), std::min(times, window.size), {failed, slow && remembers_slow});
+        };
+        add(tally.successes - slow_successes, false, false);
+        add(slow_successes, false, true);
+        add(tally.failures - (tally.slow - slow_successes), true, false);
+        add(tally.slow - slow_successes, true, true);
+        while (held.size() > window.size) held.pop_front();
+
+        WindowCounts expected{.calls = held.size()};
+        for (const Outcome& outcome : held) {
+            expected.failures += outcome.failed;
+            expected.slow += outcome.slow;
+            expected.slow_successes += outcome.slow && !outcome.failed;
+        }
+        fuzz::require(ring.counts() == expected, "the ring holds the last outcomes");
+        const bool is_settled = expected.failures == 0 && held.size() == window.size && !remembers_slow;
+        fuzz::require(ring.is_settled() == is_settled, "it is settled when full of successes");
     }
 }
 
@@ -70,6 +91,8 @@ struct Slices {
             if (batch.slice <= last - buckets) continue;
             sum.calls += std::uint64_t{batch.tally.successes} + batch.tally.failures;
             sum.failures += batch.tally.failures;
+            sum.slow += batch.tally.slow;
+            sum.slow_successes += std::min(batch.tally.slow, batch.tally.successes);
         }
         return sum;
     }

@@ -201,7 +201,7 @@ public:
     }
 
     JsonReader member(std::string_view key, const Json& value) const {
-        return {value, (path_.empty() ? "" : path_ + ".") + excerpt(key), mistakes_};
+        return {value, (path_.empty() ? "" : path_ + ".") + (key.empty() ? "\"\"" : excerpt(key)), mistakes_};
     }
 
     /// Each of these members of an object has to be there.
