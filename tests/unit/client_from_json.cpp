@@ -190,6 +190,11 @@ TEST_CASE("a size is an integer or a text with its unit") {
     CHECK(mistake(R"({"max_response_bytes": 0})") == "max_response_bytes: must be >= 1, got 0");
 }
 
+TEST_CASE("an empty key is named as well") {  // found by tests/fuzz/json_options.cpp
+    CHECK(mistake(R"({"": 1})") == R"("": unknown key)");
+    CHECK(mistake(R"({"retry": {"": 2}})") == R"(retry."": unknown key)");
+}
+
 TEST_CASE("an unknown key is named by its path, with the nearest valid one") {
     CHECK(mistake(R"({"circuit_breaker": {"recovery_timout": "5s"}})") ==
           R"(circuit_breaker.recovery_timout: unknown key; did you mean "recovery_timeout"?)");
