@@ -28,6 +28,38 @@ bw::Instant move(fuzz::Input& input, bw::Instant now) {
     return bw::Instant{bw::Duration{std::clamp(now.time_since_epoch().count() + step, std::int64_t{0}, latest)}};
 }
 
+/// As a file may say it.
+bw::SavedCircuit take_saved(fuzz::Input& input) {
+    const auto kind = input.take<std::uint8_t>();
+    const bw::Duration left = kind % 4 == 0   ? bw::Duration::max()
+                              : kind % 4 == 1 ? bw::Duration::max() - bw::Duration{input.take<std::uint32_t>()}
+                                              : bw::Duration{input.take_in<std::int64_t>(0, std::int64_t{1} << 62)};
+    return {.state = static_cast<CircuitState>(kind / 4 % 3),
+            .forced = kind / 16 % 2 == 1,
+            .left = left,
+            .openings = input.take<std::uint32_t>(),
+            .counts = {.calls = input.take<std::uint64_t>(),
+                       .failures = input.take<std::uint64_t>(),
+                       .slow = input.take<std::uint64_t>()}};
+}
+
+/// What is saved is what comes back.
+template <class M>
+void save_and_restore(const typename M::State& state, const typename M::Options& options, bw::Instant now) {
+    const bw::SavedCircuit saved = M::saved(state, options, now);
+    auto restored = M::make_state(options);
+    M::apply(restored, options, typename M::Restore{saved, bw::Duration{0}}, now);
+    const bw::SavedCircuit again = M::saved(restored, options, now);
+    const bool is_half_open = saved.state == CircuitState::half_open;
+    fuzz::require(again.state == (is_half_open ? CircuitState::open : saved.state), "the state comes back");
+    fuzz::require(again.left == saved.left && again.openings == saved.openings, "for as long, opened as often");
+    fuzz::require(again.forced == (saved.forced && saved.left > bw::Duration{0}), "by hand, if it was by hand");
+    constexpr std::uint64_t plenty = 1U << 31;  // from here on counts saturate
+    fuzz::require(saved.state != CircuitState::closed || saved.forced || saved.counts.calls >= plenty ||
+                      (again.counts.calls == saved.counts.calls && again.counts.failures == saved.counts.failures),
+                  "so does what was counted");
+}
+
 template <class Trip>
 void circuit(fuzz::Input input, const Trip& trip) {
     using M = bw::CircuitMachine<Trip>;
@@ -82,7 +114,8 @@ void circuit(fuzz::Input input, const Trip& trip) {
                 const bw::Duration wait = admission.retry_after;
                 fuzz::require(wait >= 0s, "no wait is negative");
                 if (state.forced) {
-                    fuzz::require(wait <= forced, "a force lasts as long as it was told");
+                    fuzz::require(wait <= forced || state.forced_until == bw::Instant::max(),
+                                  "a force lasts as long as it was told, or for ever");
                 } else {
                     fuzz::require(wait <= longest, "no wait is without end");
                     auto later = state;
@@ -115,11 +148,19 @@ void circuit(fuzz::Input input, const Trip& trip) {
                           "only a failure or a slow call opens");
             fuzz::require(recorded.open_for >= 0s && recorded.open_for <= options.longest_open(),
                           "it opens for as long as the options allow");
-        } else if (command < 30) {
+        } else if (command < 29) {
             M::apply(state, options, typename M::Release{ticket}, now);
             fuzz::require(state.phase == before.phase && state.generation == before.generation &&
                               state.successes == before.successes,
                           "to release is no verdict");
+        } else if (command == 29) {
+            const bw::SavedCircuit saved = take_saved(input);
+            M::apply(state, options,
+                     typename M::Restore{saved,
+                                         bw::Duration{input.take_in<std::int64_t>(0, bw::Duration::max().count() - 1)}},
+                     now);
+            forced = saved.left;
+            fuzz::require(state.phase != CircuitState::half_open, "nothing comes back half-open");
         } else if (command == 30) {
             forced = input.take_in<int>(0, 3) == 0 ? bw::Duration::max() : bw::Duration{input.take<std::uint32_t>()};
             M::apply(
@@ -133,16 +174,17 @@ void circuit(fuzz::Input input, const Trip& trip) {
         fuzz::require(state.generation >= before.generation, "generations only grow");
         fuzz::require(state.phase == before.phase || state.generation > before.generation, "with each transition");
 
+        save_and_restore<M>(state, options, now);
         const auto seen = M::snapshot(state, options, now);
         fuzz::require(seen.probes_in_flight <= options.half_open_probes, "no more probes than permitted");
         fuzz::require(seen.in_state >= 0s && seen.retry_after.value_or(0s) >= 0s, "a snapshot has no negative times");
     }
 
     // No trap: whoever comes when told and succeeds closes the circuit, unless somebody forced it for ever.
-    if (state.forced && state.forced_until == bw::Instant::max()) return;
+    if (state.forced && state.forced_until > bw::Instant{bw::Duration{latest}}) return;
     for (std::uint32_t tries = 0; tries < 100 && (state.phase != CircuitState::closed || state.forced); ++tries) {
         if (state.forced && state.phase == CircuitState::closed) {
-            now += forced;
+            now = std::max(now, state.forced_until);
             M::apply(state, options, typename M::Admit{}, now);
             break;
         }

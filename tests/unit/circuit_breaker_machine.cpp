@@ -511,3 +511,15 @@ TEST_CASE("what a glance at the summary decides is what the machine decides, and
               all_rows);
     }
 }
+
+TEST_CASE("a force for longer than any clock can tell is one for ever, and overflows nothing") {  // found by fuzzing
+    constexpr auto refused_for = [](bw::Duration span) {
+        const Rules rules;
+        Machine::State state = Machine::make_state(rules);
+        Machine::apply(state, rules, Machine::Force{open, span}, start);
+        return Machine::apply(state, rules, Machine::Admit{}, start + 1h).retry_after;
+    };
+    static_assert(refused_for(bw::Duration::max()) == bw::Duration::max());
+    static_assert(refused_for(bw::Duration::max() - 4h) == bw::Duration::max());  // the compiler sees an overflow
+    static_assert(refused_for(3h) == 2h);
+}

@@ -163,7 +163,8 @@ struct CircuitMachine {
         const CircuitTransition transition = enter(state, force.to, now);
         state.forced = true;
         state.forced_for = force.span;
-        state.forced_until = force.span < Instant::max() - now ? now + force.span : Instant::max();
+        // Half of all time is for ever, too: what is added to it must not overflow.
+        state.forced_until = force.span < Duration::max() / 2 ? now + force.span : Instant::max();
         state.open_until = state.forced_until;
         return transition;
     }
