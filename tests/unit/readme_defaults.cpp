@@ -92,8 +92,7 @@ Table table_of_code() {
     CHECK(windowed(bw::SlidingWindow{}) == windowed(bw::FixedWindow{}));
     t["rate_limit.max_wait"] = text(o.rate_limit.max_wait);
     t["rate_limit.max_pause"] = text(o.rate_limit.max_pause);
-    t["rate_limit.heed_server"] =
-        o.rate_limit.heed_server == bw::HeedServer::when_spent ? "when_spent" : "SOMETHING";
+    t["rate_limit.heed_server"] = o.rate_limit.heed_server == bw::HeedServer::when_spent ? "when_spent" : "SOMETHING";
     t["rate_limit.per_endpoint.algorithm"] = none(o.rate_limit.per_endpoint.algorithm.is_none());
     t["rate_limit.per_endpoint.key"] = none(!o.rate_limit.per_endpoint.key);
     t["rate_limit.per_endpoint.max_endpoints"] = text(o.rate_limit.per_endpoint.max_endpoints);
