@@ -21,6 +21,7 @@ breakwater_component(core
         clock.hpp
         deadline.hpp
         detail/base64.hpp
+        detail/exceptions.hpp
         detail/invalid_option.hpp
         detail/versions.hpp
         errc.hpp

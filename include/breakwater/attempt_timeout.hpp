@@ -40,8 +40,13 @@ public:
 
     /// Throws `Exception` (`invalid_options`) unless `limit` > 0 and at most 24h.
     explicit AttemptTimeout(Duration limit) : limit_{limit}, alarms_{Alarms::shared()} {
-        if (limit <= Duration{0} || limit > std::chrono::hours{24})
-            throw Exception{detail::invalid_option("attempt_timeout", "", "> 0s, at most 24h", limit).error()};
+        if (auto ok = check(limit); !ok) throw_error(ok.error());
+    }
+
+    /// As the constructor, without throwing.
+    static Result<AttemptTimeout> make(Duration limit) {
+        if (auto ok = check(limit); !ok) return fail(std::move(ok).error());
+        return AttemptTimeout{limit};
     }
 
     Duration limit() const noexcept { return limit_; }
@@ -92,6 +97,10 @@ public:
     }
 
 private:
+    static Result<void> check(Duration limit) {
+        if (limit > Duration{0} && limit <= std::chrono::hours{24}) return {};
+        return detail::invalid_option("attempt_timeout", "", "> 0s, at most 24h", limit);
+    }
     static void name_the_end(Error& error, auto& call, Instant over) {
         const Instant now = call.now();
         Errc why{};

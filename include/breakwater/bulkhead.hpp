@@ -142,7 +142,7 @@ public:
 
 private:
     static std::shared_ptr<Shared> build(Options options) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         return std::make_shared<Shared>(std::move(options));
     }
 

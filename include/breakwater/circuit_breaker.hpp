@@ -254,7 +254,7 @@ public:
 
 private:
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         std::string name = options.name;
         auto cell = store.template cell<Machine>("circuit", name, rules_of(options));
         Error refusal = Error::refusal(Errc::circuit_open, name);

@@ -17,7 +17,13 @@ public:
 
     /// Throws `Exception` (`invalid_options`) unless `limit` > 0.
     explicit Deadline(Duration limit) : limit_{limit} {
-        if (limit <= Duration{0}) throw Exception{detail::invalid_option("deadline", "", "> 0s", limit).error()};
+        if (limit <= Duration{0}) throw_error(detail::invalid_option("deadline", "", "> 0s", limit).error());
+    }
+
+    /// As the constructor, without throwing.
+    static Result<Deadline> make(Duration limit) {
+        if (limit <= Duration{0}) return detail::invalid_option("deadline", "", "> 0s", limit);
+        return Deadline{limit};
     }
 
     Duration limit() const noexcept { return limit_; }

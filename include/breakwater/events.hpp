@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/error.hpp>
 
 #include <cstdint>
@@ -84,9 +85,8 @@ public:
 
     void operator()(const Event& event) const noexcept {
         if (!function_) return;
-        try {
-            (*function_)(event);
-        } catch (...) {  // an observer cannot break a call
+        BREAKWATER_TRY { (*function_)(event); }
+        BREAKWATER_CATCH_ALL {  // an observer cannot break a call
         }
     }
 

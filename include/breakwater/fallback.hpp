@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/policy.hpp>
 
@@ -47,14 +48,15 @@ void answer_by(const S& source, Result<T>& result) {
         else
             return (source);
     };
-    try {
+    BREAKWATER_TRY {
         if constexpr (std::is_void_v<decltype(make())>) {
             make();
             result = Result<T>{};
         } else {
             result = Result<T>{make()};
         }
-    } catch (...) {  // a fallback that fails leaves the error that called for it
+    }
+    BREAKWATER_CATCH_ALL {  // a fallback that fails leaves the error that called for it
     }
 }
 
@@ -81,11 +83,8 @@ public:
 
 private:
     bool answers(const Error& error) const noexcept {
-        try {
-            return options_.on ? options_.on(error) : fallback_by_default(error);
-        } catch (...) {
-            return false;
-        }
+        BREAKWATER_TRY { return options_.on ? options_.on(error) : fallback_by_default(error); }
+        BREAKWATER_CATCH_ALL { return false; }
     }
 
     F answer_;

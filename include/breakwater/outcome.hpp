@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/error.hpp>
 
 #include <cstdint>
@@ -76,9 +77,10 @@ inline Outcome default_outcome(const Error& error) noexcept {
 
 /// What `rule` decides, if it does.
 inline std::optional<Outcome> decided_by(const Classifier& rule, const Error& error) noexcept {
-    try {
+    BREAKWATER_TRY {
         if (rule) return rule(error);
-    } catch (...) {  // a broken rule must not break the call
+    }
+    BREAKWATER_CATCH_ALL {  // a broken rule must not break the call
     }
     return std::nullopt;
 }

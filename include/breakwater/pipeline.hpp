@@ -100,7 +100,7 @@ void check_attempt_timeout(Duration limit, const P& policy) {
     const auto check = [limit](Duration most, std::string_view whose) {
         if (limit <= most) return;
         const std::string range = std::string{"at most the pipeline's "}.append(whose) + " of " + option_text(most);
-        throw Exception{invalid_option("attempt_timeout", "", range, limit).error()};
+        throw_error(invalid_option("attempt_timeout", "", range, limit).error());
     };
     if constexpr (requires { policy.limit(); } && place_of<P> == Place::deadline)
         check(policy.limit(), "deadline");

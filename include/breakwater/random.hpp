@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <system_error>
 
@@ -11,11 +12,15 @@
 namespace breakwater {
 
 /// 64 bits from the system's random device, in a form that costs little to include. Throws `std::system_error` if there
-/// is none.
+/// is none (ends the program where exceptions are switched off).
 inline std::uint64_t random_seed() {
     std::uint64_t seed = 0;
-    if (::getentropy(&seed, sizeof seed) != 0) throw std::system_error{errno, std::generic_category(), "getentropy"};
-    return seed;
+    if (::getentropy(&seed, sizeof seed) == 0) return seed;
+#ifdef __cpp_exceptions
+    throw std::system_error{errno, std::generic_category(), "getentropy"};
+#else
+    std::abort();
+#endif
 }
 
 /// A stream of random 64-bit numbers (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number

@@ -240,7 +240,7 @@ private:
     friend Reservation;
 
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         typename Machine::Options rules{options.algorithm.prepare(options.max_pause + options.max_reserve),
                                         layout_of(options.algorithm)};
         const PauseMachine::Options pause_rules{options.max_pause};

@@ -2,6 +2,8 @@
 
 #include <breakwater/error.hpp>
 
+#include <cstdio>
+#include <cstdlib>
 #include <expected>
 #include <type_traits>
 #include <utility>
@@ -24,10 +26,16 @@ inline constexpr bool is_result<std::expected<T, Error>> = true;
     return std::unexpected<Error>{Error{code, std::move(message)}};
 }
 
-/// Throws what the error stands for: the user's own exception unchanged if it holds one, else `Exception`.
+/// Throws what the error stands for: the user's own exception unchanged if it holds one, else `Exception`. Where
+/// exceptions are switched off, it writes the message to standard error and ends the program.
 [[noreturn]] inline void throw_error(const Error& error) {
+#ifdef __cpp_exceptions
     if (auto own = error.exception()) std::rethrow_exception(own);
     throw Exception{error};
+#else
+    std::fprintf(stderr, "breakwater: %s\n", error.message().c_str());
+    std::abort();
+#endif
 }
 
 /// The value, or throws what the error stands for.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/policy.hpp>
@@ -62,6 +63,12 @@ public:
     Retry(Options options, RetryIf<ValueRule> rule, Budget budget = Budget{})
         : shared_{std::make_shared<Shared>(checked(std::move(options)), std::move(rule.is_bad))},
           budget_{std::move(budget)} {}
+
+    /// As the constructor, without throwing.
+    static Result<Retry> make(Options options, RetryIf<ValueRule> rule = {}, Budget budget = Budget{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return Retry{std::move(options), std::move(rule), std::move(budget)};
+    }
 
     /// Goes on by other options: for this handle, its copies and the pipelines that hold one. Calls under way end by
     /// the old ones. The seed stays. An error (`invalid_options`) changes nothing. Memory of the old options is kept
@@ -126,7 +133,7 @@ private:
     };
 
     static Options checked(Options options) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         return options;
     }
 
@@ -135,9 +142,8 @@ private:
         if constexpr (std::is_void_v<T> || std::is_same_v<ValueRule, AnyValue>) {
             return true;
         } else if constexpr (std::predicate<const ValueRule&, const T&>) {
-            try {
-                return !shared_->is_bad(*result);
-            } catch (...) {  // a rule that throws finds nothing wrong
+            BREAKWATER_TRY { return !shared_->is_bad(*result); }
+            BREAKWATER_CATCH_ALL {  // a rule that throws finds nothing wrong
             }
         }
         return true;
@@ -185,9 +191,10 @@ private:
 
     Duration delay_of(const Options& options, std::uint32_t retry, Duration previous) const noexcept {
         if (options.delay) {
-            try {
+            BREAKWATER_TRY {
                 return std::clamp<Duration>(options.delay(retry, previous), Duration{0}, std::chrono::hours{24});
-            } catch (...) {  // the backoff knows a delay
+            }
+            BREAKWATER_CATCH_ALL {  // the backoff knows a delay
             }
         }
         return options.backoff.delay(retry, previous, shared_->random());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/retry/rules.hpp>
 
@@ -31,10 +32,11 @@ public:
         Error& error = result.error();
         (detail::with_exception<E>(error,
                                    [&](const E& exception) {
-                                       try {
+                                       BREAKWATER_TRY {
                                            const int status = static_cast<int>(status_of(exception));
                                            if (status >= 100 && status <= 599) error.set_status(status);
-                                       } catch (...) {  // an exception without a status, then
+                                       }
+                                       BREAKWATER_CATCH_ALL {  // an exception without a status, then
                                        }
                                        return true;
                                    }) ||

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/callable.hpp>
@@ -242,7 +243,7 @@ private:
 
     [[gnu::always_inline]] Result<T> invoke() {
         const Forget forget{call_};
-        try {
+        BREAKWATER_TRY {
             if constexpr (is_result<std::remove_cvref_t<decltype(detail::invoke_with(function_, call_))>>) {
                 return detail::invoke_with(function_, call_);
             } else if constexpr (std::is_void_v<T>) {
@@ -251,9 +252,8 @@ private:
             } else {
                 return Result<T>{std::in_place, detail::invoke_with(function_, call_)};
             }
-        } catch (...) {
-            return fail(detail::error_in_flight());
         }
+        BREAKWATER_CATCH_ALL { return fail(detail::error_in_flight()); }
     }
 
     /// Time has passed when the callable returns.

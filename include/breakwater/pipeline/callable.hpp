@@ -38,6 +38,7 @@ struct Unwrapped<std::expected<T, Error>> {
 
 /// What an exception in flight says. Call in a handler.
 [[gnu::noinline, gnu::cold]] inline Error error_in_flight() {
+#ifdef __cpp_exceptions
     try {
         throw;
     } catch (const Exception& own) {
@@ -47,6 +48,9 @@ struct Unwrapped<std::expected<T, Error>> {
     } catch (...) {
         return std::move(Error{Errc::exception}.set_exception(std::current_exception()));
     }
+#else
+    return Error{Errc::exception};
+#endif
 }
 
 }  // namespace detail

@@ -71,6 +71,12 @@ public:
     explicit RetryBudget(Options options = {}, StoreType store = StoreType{})
         : shared_{build(std::move(options), std::move(store))} {}
 
+    /// As the constructor, without throwing.
+    static Result<RetryBudget> make(Options options, StoreType store = StoreType{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return RetryBudget{std::move(options), std::move(store)};
+    }
+
     /// Says that a call is made; `Retry` does.
     [[gnu::always_inline]] void credit(auto& call) const noexcept {
         bool credited = false;
@@ -128,7 +134,7 @@ private:
                 .burst = options.burst * RetryBudgetMachine::permit};
     }
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         std::string name = options.name;
         auto cell = store.template cell<RetryBudgetMachine>("retry_budget", name, prepare(options));
         return std::shared_ptr<Shared>{new Shared{detail::Versions{Version{std::move(options)}}, std::move(name),

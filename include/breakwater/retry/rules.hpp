@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/outcome.hpp>
 
@@ -47,11 +48,8 @@ public:
 
     bool operator()(const Error& error) const noexcept {
         if (is_final(error.code())) return false;
-        try {
-            return rule_ ? rule_(error) : retry_by_default(error);
-        } catch (...) {
-            return false;
-        }
+        BREAKWATER_TRY { return rule_ ? rule_(error) : retry_by_default(error); }
+        BREAKWATER_CATCH_ALL { return false; }
     }
 
     friend RetryRule operator||(RetryRule a, RetryRule b) {
@@ -81,16 +79,18 @@ namespace detail {
 
 /// Calls `use(const E&)` if the error holds an exception of type `E` or derived from it.
 template <class E, class F>
-bool with_exception(const Error& error, F use) {
+bool with_exception(const Error& error, [[maybe_unused]] F use) {
     const std::exception_ptr thrown = error.exception();
     if (!thrown) return false;
+#ifdef __cpp_exceptions
     try {
         std::rethrow_exception(thrown);
     } catch (const E& exception) {
         return use(exception);
     } catch (...) {
-        return false;
     }
+#endif
+    return false;
 }
 
 }  // namespace detail
