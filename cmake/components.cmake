@@ -61,6 +61,9 @@ breakwater_component(core
         store/memory/cell.hpp
         store/store.hpp
         testing/manual_clock.hpp
+        tick_clock.hpp
+        tick_clock/counter.hpp
+        tick_clock/meter.hpp
         timeline.hpp
         uuid.hpp
         version.hpp)

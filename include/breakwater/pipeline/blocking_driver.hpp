@@ -262,7 +262,7 @@ private:
         ~Forget() { call.now.forget(); }
     };
 
-    bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
+    [[gnu::always_inline]] bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
     Result<T> over() noexcept { return fail(why_over(call_)); }
     [[gnu::noinline]] static Error why_over(AnyCall& call) noexcept {
         return Error{call.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};

@@ -60,7 +60,7 @@ public:
     std::string_view subject() const noexcept { return facts != nullptr ? facts->subject : std::string_view{}; }
     std::string_view tag() const noexcept { return facts != nullptr ? facts->tag : std::string_view{}; }
 
-    bool stop_requested() const noexcept {
+    [[gnu::always_inline]] bool stop_requested() const noexcept {
         if (stop == nullptr) [[likely]]
             return false;
         return stop->stop_requested();
@@ -77,13 +77,13 @@ public:
         const Instant over = std::min(attempt_deadline, deadline);
         return over == Instant::max() ? Duration::max() : std::max(Duration{0}, over - now.clock().now());
     }
-    bool out_of_time() noexcept {
+    [[gnu::always_inline]] bool out_of_time() noexcept {
         if (deadline == Instant::max()) [[likely]]
             return false;
         return now() >= deadline;
     }
 
-    void set_deadline(Duration from_now) noexcept {
+    [[gnu::always_inline]] void set_deadline(Duration from_now) noexcept {
         const Instant start = now();
         if (from_now < Instant::max() - start) deadline = std::min(deadline, start + from_now);
     }

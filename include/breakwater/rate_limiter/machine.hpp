@@ -72,7 +72,8 @@ struct RateMachine {
     static constexpr State make_state(const Options&) noexcept { return {}; }
     static std::string layout(const Options& options) { return options.layout; }
 
-    static constexpr Grant apply(State& state, const Options& options, const Take& take, Instant now) noexcept {
+    [[gnu::always_inline]] static constexpr Grant apply(State& state, const Options& options, const Take& take,
+                                                        Instant now) noexcept {
         return Algorithm::take(state, options.prepared, take.permits, now);
     }
     static constexpr Reserved apply(State& state, const Options& options, const Reserve& reserve,
