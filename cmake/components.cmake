@@ -16,6 +16,7 @@ breakwater_component(core
         circuit_breaker/options.hpp
         circuit_breaker/state.hpp
         circuit_breaker/stragglers.hpp
+        circuit_breaker/tags.hpp
         circuit_breaker/trip.hpp
         circuit_breaker/window.hpp
         clock.hpp

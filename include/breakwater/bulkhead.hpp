@@ -3,6 +3,8 @@
 #include <breakwater/bulkhead/options.hpp>
 #include <breakwater/bulkhead/permits.hpp>
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/versions.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
 
@@ -30,10 +32,11 @@ namespace breakwater {
 /// in flight it is refused or, where there is a queue, waits for itself until its time is over.
 class Bulkhead {
     struct Shared {
-        explicit Shared(BulkheadOptions given)
-            : options{std::move(given)}, permits{options.max_concurrent, options.max_queue} {}
-        const BulkheadOptions options;
+        explicit Shared(const BulkheadOptions& options)
+            : name{options.name}, permits{options.max_concurrent, options.max_queue}, versions{options} {}
+        const std::string name;
         BulkheadPermits permits;
+        detail::Versions<BulkheadOptions> versions;
     };
 
 public:
@@ -88,18 +91,31 @@ public:
         return fail(stop.stop_requested() ? Error{Errc::cancelled} : full());
     }
 
+    /// Goes on by other options, of the same name: for this handle, its copies and the pipelines that hold one. Calls
+    /// in flight and in the queue stay there; with fewer permits than calls in flight, none is given out until enough
+    /// have come back. An error (`invalid_options`) changes nothing.
+    Result<void> reconfigure(Options options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        if (options.name != shared_->name)
+            return detail::invalid_option("bulkhead", "name", "the bulkhead's, " + detail::option_text(shared_->name),
+                                          options.name);
+        shared_->permits.resize(options.max_concurrent, options.max_queue);
+        shared_->versions.publish(std::move(options));
+        return {};
+    }
+
     /// How many calls are in flight and queue now. Changes nothing.
     BulkheadSnapshot snapshot() const {
         const auto counts = shared_->permits.counts();
-        return {.name = shared_->options.name,
+        return {.name = shared_->name,
                 .in_flight = counts.in_flight,
                 .queued = counts.queued,
-                .max_concurrent = shared_->options.max_concurrent,
-                .max_queue = shared_->options.max_queue};
+                .max_concurrent = options().max_concurrent,
+                .max_queue = options().max_queue};
     }
 
-    std::string_view name() const noexcept { return shared_->options.name; }
-    const Options& options() const noexcept { return shared_->options; }
+    std::string_view name() const noexcept { return shared_->name; }
+    const Options& options() const noexcept { return shared_->versions.current(); }
 
     // The policy.
 
@@ -127,7 +143,7 @@ public:
 
     Before before(Lane& lane, auto& call) const noexcept {
         if (glance(lane, call)) return proceed;
-        const Options& options = shared_->options;
+        const Options& options = this->options();
         if (options.max_queue == 0 || options.max_wait == Duration{0}) return reject(Errc::bulkhead_full);
         return queue_for(options.max_wait, Errc::bulkhead_full);
     }

@@ -19,7 +19,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace breakwater {
 
@@ -273,7 +272,7 @@ private:
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
         if (lane.ticket_.generation == not_counted) return;
         const auto& [options, rules] = *lane.version_;
-        if (!call.tag().empty() && has(options.uncounted_tags, call.tag())) return leave(lane, call);
+        if (!call.tag().empty() && options.uncounted_tags.contains(call.tag())) return leave(lane, call);
         const bool failed = outcome == Outcome::failure;
         const Step step{
             *shared_->cell, rules,
@@ -308,10 +307,6 @@ private:
             if (rules.trip.slow_after() != Duration::max()) return {.random = shared_->random()};
         }
         return {};
-    }
-
-    static bool has(const std::vector<std::string>& tags, std::string_view tag) noexcept {
-        return std::ranges::find(tags, tag) != tags.end();
     }
 
     /// A refusal's delay; negative if nobody knows it.

@@ -81,6 +81,8 @@ template <Clock C>
 class LazyNow {
 public:
     explicit LazyNow(const C& clock) noexcept : clock_{clock} {}
+    /// A reading given in place of the clock's.
+    LazyNow(const C& clock, Instant now) noexcept : now_{now}, clock_{clock} {}
     [[gnu::always_inline]] Instant operator()() noexcept {
         if (!was_read()) now_ = clock_.now();
         return now_;

@@ -359,6 +359,41 @@ TEST_CASE("a wait that throws leaves the queue, with the permit it was handed in
     CHECK(permits.counts().queued == 0);
 }
 
+TEST_CASE("more permits go to the first in the queue, fewer are given out when enough have come back") {
+    World world{{.max_concurrent = 1, .max_queue = 4}};
+    std::atomic<int> running{0};
+    std::atomic<bool> leave{false};
+    const auto stay = [&] {
+        ++running;
+        while (!leave) std::this_thread::yield();
+        return 1;
+    };
+    auto held = *world.bulkhead.try_acquire();
+    auto first = world.call_that_queues(stay);
+    auto second = world.call_that_queues(stay);
+    auto third = world.call_that_queues(stay);
+    CHECK(world.bulkhead.reconfigure({.max_concurrent = 3, .max_queue = 4}));
+    while (running < 2) std::this_thread::yield();
+    CHECK(world.bulkhead.snapshot().in_flight == 3);
+    CHECK(world.bulkhead.snapshot().queued == 1);
+
+    CHECK(world.bulkhead.reconfigure({.max_concurrent = 1, .max_queue = 4}));
+    leave = true;
+    CHECK(first.get() == 1);
+    CHECK(second.get() == 1);
+    CHECK(world.bulkhead.snapshot().in_flight == 1);  // the one held, and so none for the third
+    CHECK(world.bulkhead.snapshot().queued == 1);
+    {
+        const auto given_back = std::move(held);
+    }
+    CHECK(third.get() == 1);
+    CHECK(world.is_empty());
+
+    CHECK(world.bulkhead.reconfigure({.max_concurrent = 0}).error().message() ==
+          "bulkhead.max_concurrent: must be 1 to 1000000, got 0");
+    CHECK(world.bulkhead.options().max_concurrent == 1);
+}
+
 TEST_CASE("acquire queues by the clock it is given") {
     const ManualClock clock;
     const bw::Bulkhead bulkhead{{.name = "ledger", .max_concurrent = 1, .max_queue = 1}};

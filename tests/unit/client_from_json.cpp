@@ -114,7 +114,7 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.circuit_breaker.recovery_growth ==
           bw::RecoveryGrowth{.multiplier = 2.0, .cap = 20min, .jitter = 0.1, .heed_retry_after = true});
     CHECK(options.circuit_breaker.ramped_close == bw::RampedClose{.duration = 30s, .first_share = 0.2});
-    CHECK(options.circuit_breaker.uncounted_tags == std::vector<std::string>{"health", "warm-up"});
+    CHECK(options.circuit_breaker.uncounted_tags == bw::Tags{"health", "warm-up"});
     CHECK(options.circuit_breaker.shadow);
     CHECK(options.circuit_breaker.seed == 9U);
     CHECK(options.rate_limit.algorithm == bw::AnyAlgorithm{bw::FixedWindow{.permits = 20, .window = 60s}});

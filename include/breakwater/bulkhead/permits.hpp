@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <stop_token>
+#include <vector>
 
 namespace breakwater {
 
@@ -49,7 +50,7 @@ public:
     /// Takes a permit if one is free, which none is while somebody queues.
     [[gnu::always_inline]] bool take() noexcept {
         std::uint64_t seen = word_.load(std::memory_order_relaxed);
-        while (seen < max_concurrent_) {
+        while (seen < max_concurrent_.load(std::memory_order_relaxed)) {
             if (word_.compare_exchange_weak(seen, seen + one_permit, std::memory_order_acquire,
                                             std::memory_order_relaxed)) [[likely]]
                 return true;
@@ -74,7 +75,7 @@ public:
         std::uint64_t seen = word_.load(std::memory_order_relaxed);
         bool free = false;
         do {
-            free = seen < max_concurrent_;
+            free = seen < max_concurrent_.load(std::memory_order_relaxed);
             if (!free && seen / one_waiter >= max_queue_) return false;
         } while (!word_.compare_exchange_weak(seen, seen + (free ? one_permit : one_waiter), std::memory_order_acquire,
                                               std::memory_order_relaxed));
@@ -100,6 +101,22 @@ public:
         return false;
     }
 
+    /// Goes on with other numbers. Those who hold a permit or a place in the queue keep it; more permits go to the
+    /// first in the queue, and with fewer none is handed on until so many have come back.
+    void resize(std::uint32_t max_concurrent, std::uint32_t max_queue) {
+        std::vector<std::stop_source> wake;
+        {
+            const std::scoped_lock lock{mutex_};
+            max_concurrent_.store(max_concurrent, std::memory_order_relaxed);
+            max_queue_ = max_queue;
+            while (first_ != nullptr && counts().in_flight < max_concurrent) {
+                word_.fetch_add(one_permit, std::memory_order_relaxed);
+                wake.push_back(grant_first());
+            }
+        }
+        for (std::stop_source& one : wake) one.request_stop();
+    }
+
     struct Counts {
         std::uint32_t in_flight = 0;
         std::uint32_t queued = 0;
@@ -117,18 +134,23 @@ private:
         std::stop_source wake{std::nostopstate};
         {
             const std::scoped_lock lock{mutex_};
-            if (first_ == nullptr) {  // it has just left
+            // The queue has just been left, or there are fewer permits than before.
+            if (first_ == nullptr || counts().in_flight > max_concurrent_.load(std::memory_order_relaxed)) {
                 word_.fetch_sub(one_permit, std::memory_order_release);
                 return;
             }
-            Waiter& first = *first_;
-            remove(first);
-            first.granted_ = true;
-            wake = first.wake_;  // shared: the waiter may be gone as soon as the lock is
+            wake = grant_first();
         }
         wake.request_stop();
     }
 
+    /// Call with the lock. Returns what wakes the waiter: shared, as the waiter may be gone as soon as the lock is.
+    std::stop_source grant_first() noexcept {
+        Waiter& first = *first_;
+        remove(first);
+        first.granted_ = true;
+        return first.wake_;
+    }
     /// Call with the lock.
     void remove(Waiter& waiter) noexcept {
         (waiter.previous_ != nullptr ? waiter.previous_->next_ : first_) = waiter.next_;
@@ -137,9 +159,9 @@ private:
     }
 
     std::atomic<std::uint64_t> word_{0};
-    const std::uint64_t max_concurrent_;
-    const std::uint64_t max_queue_;
+    std::atomic<std::uint64_t> max_concurrent_;
     std::mutex mutex_;
+    std::uint64_t max_queue_;
     Waiter* first_ = nullptr;
     Waiter* last_ = nullptr;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/circuit_breaker/any_trip.hpp>
+#include <breakwater/circuit_breaker/tags.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/outcome.hpp>
@@ -12,7 +13,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace breakwater {
 
@@ -102,7 +102,7 @@ struct CircuitBreakerOptions {
 
     /// Calls with one of these tags (`CallOptions::tag`) are refused like all others, but say nothing about the
     /// service.
-    std::vector<std::string> uncounted_tags{};
+    Tags uncounted_tags{};
 
     /// Try out a breaker on live traffic: it decides and reports, but refuses nothing. What it would have refused is
     /// an event (`would_refuse`), goes through, and is not counted.

@@ -210,7 +210,11 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                         inner("first_share", breaker.ramped_close.first_share);
                     });
                 });
-                part("uncounted_tags", breaker.uncounted_tags);
+                part("uncounted_tags", [&](const JsonReader<Json>& tags) {
+                    std::vector<std::string> read;
+                    tags.read(read);
+                    breaker.uncounted_tags = Tags{std::move(read)};
+                });
                 part("shadow", breaker.shadow);
                 part("seed", breaker.seed);
             });

@@ -177,6 +177,11 @@ struct PauseMachine {
         return true;
     }
 
+    /// How long a pause still lasts; zero if there is none.
+    static constexpr Duration pause_left(State state, const Options& options, Instant now) noexcept {
+        if (state.quota != 0) return Duration{0};
+        return Duration{std::max<std::int64_t>(end_of(state, options, now) - micros(now), 0)};
+    }
     /// How many permits the service still allows now; the largest number if it has not said.
     static constexpr std::int64_t left(State state, const Options& options, Instant now) noexcept {
         if (end_of(state, options, now) <= micros(now)) return std::numeric_limits<std::int64_t>::max();

@@ -28,16 +28,20 @@ public:
     /// Gives the permits back, as if they had never been reserved, and says so. It returns false and changes nothing
     /// once they are usable (then they count as used), after an earlier `cancel()`, and if anything has happened to
     /// the limiter's permits since: those who reserved later were promised their time, and do not move up.
-    bool cancel() noexcept { return !std::exchange(is_cancelled_, true) && limiter_.cancel(reserved_, ready_at_); }
+    bool cancel() noexcept {
+        return !std::exchange(is_cancelled_, true) && limiter_.cancel(*version_, reserved_, ready_at_);
+    }
 
 private:
     friend Limiter;
     using Reserved = typename RateMachine<typename Limiter::Algorithm>::Reserved;
 
-    Reservation(const Limiter& limiter, const Reserved& reserved, Instant ready_at) noexcept
-        : limiter_{limiter}, reserved_{reserved}, ready_at_{ready_at} {}
+    Reservation(const Limiter& limiter, const typename Limiter::Version& version, const Reserved& reserved,
+                Instant ready_at) noexcept
+        : limiter_{limiter}, version_{&version}, reserved_{reserved}, ready_at_{ready_at} {}
 
-    Limiter limiter_;
+    Limiter limiter_;  // keeps the version
+    const typename Limiter::Version* version_;
     Reserved reserved_;
     Instant ready_at_;
     bool is_cancelled_ = false;
