@@ -6,17 +6,17 @@
 //   Polly#216, MakersF/Resilient           threads that find a half-open circuit together …       stress
 //   resilience4j#544                       an ignored error of a probe gives its slot back …      here
 //   resilience4j#2038                      100,000 probes in one call …                           here
-//   resilience4j#1262                      slow failures leave a time window …                    here; model/window.cpp
-//   resilience4j#1205, #2152               no options that are accepted give a delay …            limits_and_clocks
-//   Polly#2163, cockatiel#86, tower#438    the delay before attempt 1 to 1,000,000 …              limits_and_clocks
-//   aws-sdk-cpp PR#2275                    a limiter's / circuit's clock that jumps …             limits_and_clocks
-//   Failsafe#393                           a caller whose time in the queue is over …             cancellation
+//   resilience4j#1262                      slow failures leave a time window …                    here;
+//   model/window.cpp resilience4j#1205, #2152               no options that are accepted give a delay …
+//   limits_and_clocks Polly#2163, cockatiel#86, tower#438    the delay before attempt 1 to 1,000,000 …
+//   limits_and_clocks aws-sdk-cpp PR#2275                    a limiter's / circuit's clock that jumps …
+//   limits_and_clocks Failsafe#393                           a caller whose time in the queue is over … cancellation
 //   tower-resilience#363                   of the callers one permit wakes …                      stress
 //   failsafe-go#134, cockatiel#69, #112    100,000 calls with one stop token …                    cancellation
 //   Sentinel#1638                          a probe that an inner policy refuses …                 here
 //   envoy#40697                            a circuit that closed again counts from nothing        here
 //   gobreaker#37                           an observer may ask the circuit that reports to it …   here
-//   termite PR#27, resilience4j#1090       every interleaving of three callers                    model/circuit_breaker_exhaustive.cpp
+//   termite PR#27, resilience4j#1090       every interleaving of three callers model/circuit_breaker_exhaustive.cpp
 //   gobreaker (distributed)                no lock is held while the user's call runs             stress
 //   Polly v8 (three)                       a call that was cancelled before …, a probe that hangs … here
 //   resilience4j, failsafe-go (permits)    a result of an earlier call adds no probe …            here
@@ -146,9 +146,10 @@ TEST_CASE("an ignored error of a probe gives its slot back") {
 // resilience4j#2038: going from open to half-open called itself, until the stack overflowed.
 TEST_CASE("100,000 probes in one call, each of which opens the circuit again, need no more stack than one") {
     const World world;
-    const bw::Pipeline guard{bw::Retry{{.max_retries = 100'000,
-                                        .backoff = {.base = 60s, .multiplier = 1, .cap = 60s, .jitter = bw::Jitter::none}}},
-                             world.breaker()};
+    const bw::Pipeline guard{
+        bw::Retry{{.max_retries = 100'000,
+                   .backoff = {.base = 60s, .multiplier = 1, .cap = 60s, .jitter = bw::Jitter::none}}},
+        world.breaker()};
     std::uintptr_t first = 0, deepest = 0;
     const auto result = guard.run([&]() -> bw::Result<int> {
         const int here = 0;
@@ -164,12 +165,11 @@ TEST_CASE("100,000 probes in one call, each of which opens the circuit again, ne
 // resilience4j#1262: the count of slow and failed calls was not reset with its bucket.
 TEST_CASE("slow failures leave a time window with everything else") {
     const World world;
-    const bw::CircuitBreaker<bw::FailureRate, Store> breaker{
-        {.trip = {.ratio = 1.0,
-                  .window = bw::TimeWindow{10s},
-                  .minimum_calls = 4,
-                  .slow_call = {.duration = 1s, .ratio = 0.75}}},
-        world.store};
+    const bw::CircuitBreaker<bw::FailureRate, Store> breaker{{.trip = {.ratio = 1.0,
+                                                                       .window = bw::TimeWindow{10s},
+                                                                       .minimum_calls = 4,
+                                                                       .slow_call = {.duration = 1s, .ratio = 0.75}}},
+                                                             world.store};
     const bw::Pipeline guard{breaker};
     const auto slow_failure = [&]() -> bw::Result<int> {
         world.clock.advance(1100ms);
