@@ -11,6 +11,7 @@
 //   limits_and_clocks Polly#2163, cockatiel#86, tower#438    the delay before attempt 1 to 1,000,000 …
 //   limits_and_clocks aws-sdk-cpp PR#2275                    a limiter's / circuit's clock that jumps …
 //   limits_and_clocks Failsafe#393                           a caller whose time in the queue is over … cancellation
+//   failsafe-go#139                        the floor of a retry budget …                          limits_and_clocks
 //   tower-resilience#363                   of the callers one permit wakes …                      stress
 //   failsafe-go#134, cockatiel#69, #112    100,000 calls with one stop token …                    cancellation
 //   Sentinel#1638                          a probe that an inner policy refuses …                 here
@@ -20,12 +21,16 @@
 //   gobreaker (distributed)                no lock is held while the user's call runs             stress
 //   Polly v8 (three)                       a call that was cancelled before …, a probe that hangs … here
 //   resilience4j, failsafe-go (permits)    a result of an earlier call adds no probe …            here
+//   failsafe-go, Failsafe (budget)         a retry budget that is spent …                         limits_and_clocks
 //   resilience4j (limiter)                 a limiter that cannot serve in time …                  limits_and_clocks
 //   aws-sdk-cpp (adaptive)                 while one caller waits for a permit …                  stress
 //   kcenon (three)                         probes taken and never reported …, a threshold above … here
 //   failsafe-go, .NET (Retry-After)        a Retry-After as a date …, beyond reason …; a POST …   http
 //   libcurl                                a Retry-After of 0 …, a wrong local clock …            http
-//   interlock                              a lost probe comes back after its lease …              here
+//   interlock                              lost probes come back after their lease                here
+//
+// Not here, as we have no such part yet: adaptive limits (tower-resilience#368), coalescing (Haruki PR#59), and state
+// shared between processes (pybreaker#24, the rest of gobreaker's distributed circuit and of interlock).
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>

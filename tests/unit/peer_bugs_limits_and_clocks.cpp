@@ -6,6 +6,7 @@
 #include <breakwater/random.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
+#include <breakwater/retry/budget.hpp>
 #include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
@@ -154,4 +155,42 @@ TEST_CASE("a limiter that cannot serve in time refuses at once, without a wait")
     CHECK(guard.run([] { return 1; }, {.deadline = 5s}).error().is_refusal(Errc::rate_limited));
     CHECK(clock.waits().empty());
     CHECK(clock.now() == asked);
+}
+
+// failsafe-go, Failsafe: the budget was asked after the backoff's sleep, and its refusal hid the last real error.
+TEST_CASE("a retry budget that is spent ends the call without a wait, and hides no real error") {
+    const bw::ManualClock clock;
+    const Store store{clock};
+    const bw::RetryBudget budget{bw::RetryBudgetOptions{.ratio = 0.001, .floor_per_second = 0, .burst = 1}, store};
+    const bw::Pipeline guard{
+        bw::UseClock{clock},
+        bw::Retry{bw::RetryOptions<>{.max_retries = 3, .backoff = {.jitter = bw::Jitter::none}}, budget}};
+    const auto result = guard.run([]() -> bw::Result<int> { return bw::fail(Errc::connect_failed); });
+    CHECK(result.error().code() == Errc::connect_failed);
+    CHECK(result.error().stopped_by() == Errc::budget_exhausted);
+    CHECK(result.error().attempts() == 2);
+    CHECK(clock.waits() == std::vector<Duration>{200ms});
+}
+
+// failsafe-go#139: the budget's floor was off, so a service with few calls got no retries, or too many.
+TEST_CASE("the floor of a retry budget gives a service with few calls its retries, and no more") {
+    const bw::ManualClock clock;
+    const Store store{clock};
+    const bw::RetryBudget budget{bw::RetryBudgetOptions{.ratio = 0.001, .floor_per_second = 2, .burst = 2}, store};
+    const bw::Pipeline guard{bw::UseClock{clock}, bw::Retry{bw::RetryOptions<>{.max_retries = 1}, budget}};
+    const auto retries = [&] {
+        const auto result = guard.run([]() -> bw::Result<int> { return bw::fail(Errc::failure); });
+        return result.error().attempts() - 1;
+    };
+    unsigned before = 0;
+    for (int call = 0; call < 50; ++call) before += retries();
+    CHECK(before >= 2);
+    CHECK(before <= 5);  // two saved up, and what the waits of these add
+    for (int second = 0; second < 20; ++second) {
+        clock.advance(1001ms);
+        unsigned now = 0;
+        for (int call = 0; call < 5; ++call) now += retries();
+        CHECK(now >= 2);
+        CHECK(now <= 3);
+    }
 }
