@@ -1,33 +1,34 @@
 // Bugs that circuit breakers of other libraries had, one test each. With the other peer_bugs_*.cpp, in tests/unit and
 // tests/stress, this is the whole list of what is known of our peers:
 //
-//   Hystrix#1806, #2108                    an open circuit knows when it opens again …            here, stress
-//   Hystrix#1350, Polly#217, #218          a result from before the trip decides nothing …        here
-//   Polly#216, MakersF/Resilient           threads that find a half-open circuit together …       stress
-//   resilience4j#544                       an ignored error of a probe gives its slot back …      here
-//   resilience4j#2038                      100,000 probes in one call …                           here
-//   resilience4j#1262                      slow failures leave a time window …                    here;
-//   model/window.cpp resilience4j#1205, #2152               no options that are accepted give a delay …
-//   limits_and_clocks Polly#2163, cockatiel#86, tower#438    the delay before attempt 1 to 1,000,000 …
-//   limits_and_clocks aws-sdk-cpp PR#2275                    a limiter's / circuit's clock that jumps …
-//   limits_and_clocks Failsafe#393                           a caller whose time in the queue is over … cancellation
-//   failsafe-go#139                        the floor of a retry budget …                          limits_and_clocks
-//   tower-resilience#363                   of the callers one permit wakes …                      stress
-//   failsafe-go#134, cockatiel#69, #112    100,000 calls with one stop token …                    cancellation
-//   Sentinel#1638                          a probe that an inner policy refuses …                 here
-//   envoy#40697                            a circuit that closed again counts from nothing        here
-//   gobreaker#37                           an observer may ask the circuit that reports to it …   here
-//   termite PR#27, resilience4j#1090       every interleaving of three callers model/circuit_breaker_exhaustive.cpp
-//   gobreaker (distributed)                no lock is held while the user's call runs             stress
-//   Polly v8 (three)                       a call that was cancelled before …, a probe that hangs … here
-//   resilience4j, failsafe-go (permits)    a result of an earlier call adds no probe …            here
-//   failsafe-go, Failsafe (budget)         a retry budget that is spent …                         limits_and_clocks
-//   resilience4j (limiter)                 a limiter that cannot serve in time …                  limits_and_clocks
-//   aws-sdk-cpp (adaptive)                 while one caller waits for a permit …                  stress
-//   kcenon (three)                         probes taken and never reported …, a threshold above … here
-//   failsafe-go, .NET (Retry-After)        a Retry-After as a date …, beyond reason …; a POST …   http
-//   libcurl                                a Retry-After of 0 …, a wrong local clock …            http
-//   interlock                              lost probes come back after their lease                here
+//   Hystrix#1806, #2108                   an open circuit knows when it opens again       here, stress
+//   Hystrix#1350, Polly#217, #218         a result from before the trip                   here
+//   Polly#216, MakersF/Resilient          threads that find a half-open circuit           stress
+//   resilience4j#544                      an ignored error of a probe                     here
+//   resilience4j#2038                     100,000 probes in one call                      here
+//   resilience4j#1262                     slow failures leave a time window               here, model/window
+//   resilience4j#1205, #2152              no options that are accepted                    limits_and_clocks
+//   Polly#2163, cockatiel#86, tower#438   the delay before attempt 1 to 1,000,000         limits_and_clocks
+//   aws-sdk-cpp PR#2275                   a limiter's clock, a circuit's clock            limits_and_clocks
+//   Failsafe#393, resilience4j#682        a caller whose time, a call that is cancelled   cancellation
+//   failsafe-go#139                       the floor of a retry budget                     limits_and_clocks
+//   tower-resilience#363                  of the callers that wait                        stress
+//   failsafe-go#134, cockatiel#69, #112   100,000 calls with one stop token               cancellation
+//   Sentinel#1638                         a probe that an inner policy refuses            here
+//   envoy#40697                           a circuit that closed again                     here
+//   gobreaker#37                          an observer may ask the circuit                 here
+//   termite PR#27, resilience4j#1090      every interleaving of three callers             model
+//   gobreaker, distributed                no lock is held while the user's call runs      stress
+//   Polly v8, cancelled and hung probes   a call that was cancelled, a probe that hangs   here
+//   resilience4j, failsafe-go, permits    a result of an earlier call                     here
+//   failsafe-go, Failsafe, budget         a retry budget that is spent                    limits_and_clocks
+//   resilience4j, limiter                 a limiter that cannot serve in time             limits_and_clocks
+//   aws-sdk-cpp, adaptive retry           while one caller waits for a permit             stress
+//   kcenon, lost probes                   probes that are dropped, a success threshold    here
+//   kcenon, memory                        failures recorded while a circuit is open       here
+//   failsafe-go, .NET, Retry-After        a Retry-After as a date, beyond reason; a POST  http
+//   libcurl, Retry-After                  a Retry-After of 0, a wrong local clock         http
+//   interlock                             lost probes come back after their lease         here
 //
 // Not here, as we have no such part yet: adaptive limits (tower-resilience#368), coalescing (Haruki PR#59), and state
 // shared between processes (pybreaker#24, the rest of gobreaker's distributed circuit and of interlock).
