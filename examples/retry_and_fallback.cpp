@@ -43,7 +43,7 @@ std::string text(const bw::Result<std::string>& result) {
 }
 
 /// What is done before and after each attempt, and when a circuit changes.
-void log(const bw::Event& event) {
+void tell(const bw::Event& event) {
     const std::string of = event.max_attempts > 1 ? " of " + std::to_string(event.max_attempts) : "";
     const std::string attempt = "attempt " + std::to_string(event.attempt) + of;
     const std::string delay = event.delay ? bw::format_duration(*event.delay) : "";
@@ -59,7 +59,7 @@ void log(const bw::Event& event) {
     }
 }
 
-const bw::Observe observe{log};
+const bw::Observe observe{tell};
 const bw::UseClock use_clock{clock_of_the_show};
 const bw::RetryOptions<> five_attempts{.max_retries = 4,
                                        .backoff = {.base = 1s, .multiplier = 2, .cap = 10s, .jitter = bw::Jitter::none},
