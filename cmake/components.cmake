@@ -76,6 +76,7 @@ breakwater_component(breakwater
     HEADERS
         breakwater.hpp
         cache.hpp
+        client/bulkhead_policy.hpp
         client/cache_policy.hpp
         client/call.hpp
         client/duration.hpp

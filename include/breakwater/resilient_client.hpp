@@ -2,6 +2,7 @@
 
 #include <breakwater/cache.hpp>
 #include <breakwater/circuit_breaker.hpp>
+#include <breakwater/client/bulkhead_policy.hpp>
 #include <breakwater/client/cache_policy.hpp>
 #include <breakwater/client/call.hpp>
 #include <breakwater/client/endpoint.hpp>
@@ -31,8 +32,8 @@
 
 namespace breakwater {
 
-/// An HTTP client for an API that fails: cache, fallback, deadline, retry, circuit breaker and rate limits around each
-/// call, in that order.
+/// An HTTP client for an API that fails: cache, fallback, deadline, retry, circuit breaker, bulkhead and rate limits
+/// around each call, in that order.
 ///
 ///     bw::ResilientClient client{bw::ClientOptions{.name = "dairy", .base_url = "https://api.example.com/v1"}};
 ///     bw::Result<bw::Response> page = client.get("/inventory", {.query = {{"page", 1}}});
@@ -83,13 +84,17 @@ public:
         return call(std::move(request), target, options);
     }
 
-    /// The client's circuit, limits and endpoints now, as JSON (`"version": 1`). Changes nothing, holds no secret.
+    /// The client's circuit, bulkhead, limits and endpoints now, as JSON (`"version": 1`). Changes nothing, holds no
+    /// secret.
     nlohmann::json snapshot() const {
-        return client_snapshot(shared_->name(), shared_->breaker(), shared_->limiter(), shared_->endpoints.get());
+        return client_snapshot(shared_->name(), shared_->breaker(), shared_->bulkhead(), shared_->limiter(),
+                               shared_->endpoints.get());
     }
 
     const Options& options() const noexcept { return shared_->options; }
     const auto& circuit_breaker() const noexcept { return shared_->breaker(); }
+    /// Null if the client has none.
+    const Bulkhead* bulkhead() const noexcept { return shared_->bulkhead(); }
     const auto& rate_limiter() const noexcept { return shared_->limiter(); }
 
 private:
@@ -98,8 +103,8 @@ private:
     using RetryPolicy = Retry<typename Policies::JitterKind>;
     using ClockType = std::remove_cvref_t<decltype(std::declval<const StoreType&>().clock())>;
     using CallType = HttpCall<ClockType, Limiter>;
-    using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Breaker, ClientLimitPolicy<Limiter>,
-                             EndpointLimitPolicy<Limiter>, ServerLimitPolicy>;
+    using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Breaker, ClientBulkheadPolicy,
+                             ClientLimitPolicy<Limiter>, EndpointLimitPolicy<Limiter>, ServerLimitPolicy>;
 
     struct Shared {
         Shared(Options opts, TransportType trans, StoreType st)
@@ -112,6 +117,7 @@ private:
                   FallbackPolicy{options.fallback},
                   RetryPolicy{options.retry},
                   Breaker{options.circuit_breaker, store},
+                  ClientBulkheadPolicy{options.name, options.bulkhead},
                   ClientLimitPolicy{Limiter{{.name = options.name,
                                              .algorithm = options.rate_limit.algorithm,
                                              .max_wait = options.rate_limit.max_wait,
@@ -126,6 +132,7 @@ private:
 
         const std::string& name() const noexcept { return options.name; }
         const Breaker& breaker() const noexcept { return std::get<Breaker>(stack); }
+        const Bulkhead* bulkhead() const noexcept { return std::get<ClientBulkheadPolicy>(stack).bulkhead(); }
         const Limiter& limiter() const noexcept { return std::get<ClientLimitPolicy<Limiter>>(stack).limiter(); }
 
         const Options options;

@@ -80,6 +80,7 @@ TEST_CASE("a configuration with everything in it is read") {
             "ramped_close": {"duration": "30s", "first_share": 0.2}, "uncounted_tags": ["health", "warm-up"],
             "recovery_growth": {"multiplier": 2, "cap": "20min", "jitter": 0.1, "heed_retry_after": true}
         },
+        "bulkhead": {"max_concurrent": 8, "max_queue": 16, "max_wait": "2s"},
         "rate_limit": {
             "algorithm": {"fixed_window": {"permits": 20, "window": "60s"}},
             "max_wait": "1.5s", "max_pause": "10min",
@@ -117,6 +118,9 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.circuit_breaker.uncounted_tags == bw::Tags{"health", "warm-up"});
     CHECK(options.circuit_breaker.shadow);
     CHECK(options.circuit_breaker.seed == 9U);
+    CHECK(options.bulkhead.max_concurrent == 8U);
+    CHECK(options.bulkhead.max_queue == 16);
+    CHECK(options.bulkhead.max_wait == 2s);
     CHECK(options.rate_limit.algorithm == bw::AnyAlgorithm{bw::FixedWindow{.permits = 20, .window = 60s}});
     CHECK(options.rate_limit.max_wait == 1500ms);
     CHECK(options.rate_limit.max_pause == 10min);
@@ -248,6 +252,10 @@ TEST_CASE("a value out of range is named with its range") {
             .rate_limit.algorithm == bw::AnyAlgorithm{bw::SlidingWindow{.permits = 7, .window = 2min}});
     CHECK(mistake(R"({"rate_limit": {"algorithm": {"fixed_window": {"permits": 0}}}})") ==
           "rate_limit.algorithm.fixed_window.permits: must be 1 to 2147483648, got 0");
+    CHECK(mistake(R"({"bulkhead": {"max_concurrent": 0}})") == "bulkhead.max_concurrent: must be 1 to 1000000, got 0");
+    CHECK(mistake(R"({"bulkhead": {"max_wait": "25h"}})") == "bulkhead.max_wait: must be 0s to 24h, got 25h");
+    CHECK(mistake(R"({"bulkhead": {"max_concurent": 5}})") ==
+          "bulkhead.max_concurent: unknown key; did you mean \"max_concurrent\"?");
     CHECK(mistake(R"({"retry": {"max_retries": -1}})") == "retry.max_retries: must be 0 to 4294967295, got -1");
     CHECK(mistake(R"({"retry": {"max_retries": 18446744073709551615}})") ==
           "retry.max_retries: must be 0 to 4294967295, got 18446744073709551615");

@@ -81,6 +81,10 @@ Table table_of_code() {
     t["circuit_breaker.uncounted_tags"] = none(o.circuit_breaker.uncounted_tags.empty());
     t["circuit_breaker.shadow"] = o.circuit_breaker.shadow ? "true" : "false";
     t["circuit_breaker.seed"] = none(!o.circuit_breaker.seed);
+    const bw::BulkheadOptions bulkhead;
+    t["bulkhead`, `BulkheadOptions"] = "max_concurrent " + none(!o.bulkhead.max_concurrent) + ", " +
+                                       text(bulkhead.max_concurrent) + "; max_queue " + text(o.bulkhead.max_queue) +
+                                       ", max_wait " + text(o.bulkhead.max_wait);
     t["rate_limit.algorithm"] = none(o.rate_limit.algorithm.is_none());
     const bw::TokenBucket bucket;
     t["TokenBucket"] =
@@ -113,9 +117,6 @@ Table table_of_code() {
     t["max_response_bytes"] = text(o.max_response_bytes >> 20) + "MiB";
     t["redirects"] = "max " + text(o.redirects.max) + ", cross_origin " + (o.redirects.cross_origin ? "true" : "false");
     t["observer"] = none(!o.observer);
-    const bw::BulkheadOptions bulkhead;
-    t["BulkheadOptions"] = "max_concurrent " + text(bulkhead.max_concurrent) + ", max_queue " +
-                           text(bulkhead.max_queue) + ", max_wait " + text(bulkhead.max_wait);
     const bw::CurlOptions curl;
     t["CurlOptions"] = "max_idle " + text(curl.max_idle) + ", max_idle_time " + text(curl.max_idle_time) +
                        ", max_header_bytes " + text(curl.max_header_bytes >> 10) + "KiB";

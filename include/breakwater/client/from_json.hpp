@@ -219,6 +219,13 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("seed", breaker.seed);
             });
         });
+        member("bulkhead", [&](const JsonReader<Json>& own) {
+            own.object([&](const auto& part) {
+                part("max_concurrent", options.bulkhead.max_concurrent);
+                part("max_queue", options.bulkhead.max_queue);
+                part("max_wait", options.bulkhead.max_wait);
+            });
+        });
         member("rate_limit", [&](const JsonReader<Json>& own) {
             auto& limit = options.rate_limit;
             own.object([&](const auto& part) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/bulkhead/options.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
 #include <breakwater/detail/base64.hpp>
 #include <breakwater/detail/invalid_option.hpp>
@@ -95,6 +96,22 @@ struct ClientRateLimitOptions {
     HeedServer heed_server = HeedServer::when_spent;  ///< What is done about `RateLimit` headers.
 };
 
+/// How many attempts are in flight at once. Off by default: blocking calls are bounded by the caller's threads, and how
+/// many of these may hang on one service only the caller knows.
+struct ClientBulkheadOptions {
+    /// Empty (the default) switches the bulkhead off; else 1 to 1,000,000. Redirects included, backoff not.
+    std::optional<std::uint32_t> max_concurrent{};
+    std::uint32_t max_queue = BulkheadOptions{}.max_queue;  ///< How many more may queue. Default 0: refused at once.
+    Duration max_wait = BulkheadOptions{}.max_wait;         ///< How long an attempt queues. 0s to 24h; default 30s.
+};
+
+/// The same as the options of a `Bulkhead` called `name`.
+inline BulkheadOptions bulkhead_options(std::string name, const ClientBulkheadOptions& options) {
+    BulkheadOptions own{.name = std::move(name), .max_queue = options.max_queue, .max_wait = options.max_wait};
+    own.max_concurrent = options.max_concurrent.value_or(own.max_concurrent);
+    return own;
+}
+
 /// Whose word decides how long an answer is fresh.
 enum class CacheLifetime : std::uint8_t {
     answer_first,  ///< The answer's (`Cache-Control`, `Expires`); `ttl` where it says nothing.
@@ -132,6 +149,7 @@ struct BasicClientOptions {
     Auth auth{};
     TimeoutOptions timeouts{};
     CircuitBreakerOptions<typename Policies::Trip> circuit_breaker{};  ///< Its name defaults to the client's.
+    ClientBulkheadOptions bulkhead{};
     ClientRateLimitOptions rate_limit{};
     RetryOptions<typename Policies::JitterKind> retry{};
     CacheOptions cache{};
@@ -211,6 +229,7 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
             "<= circuit_breaker.probe_lease, which is " + detail::option_text(options.circuit_breaker.probe_lease),
             timeouts.attempt);
     }
+    if (auto ok = validate(bulkhead_options({}, options.bulkhead)); !ok) return ok;
     const ClientRateLimitOptions& limit = options.rate_limit;
     if (auto ok = validate(
             RateLimiterOptions<>{

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/rate_limiter.hpp>
@@ -43,16 +44,27 @@ void to_json(Json& json, const RateLimiterSnapshot& seen) {
             {"retry_after_ms", ms(seen.retry_after)}};
 }
 
-/// The form of `ResilientClient::snapshot()`, version 1:
-/// `{"version", "name", "circuit": {…}, "rate_limit": {…}, "endpoints": {KEY: {…}}}`.
+template <class Json>
+void to_json(Json& json, const BulkheadSnapshot& seen) {
+    json = {{"name", seen.name},
+            {"in_flight", seen.in_flight},
+            {"queued", seen.queued},
+            {"max_concurrent", seen.max_concurrent},
+            {"max_queue", seen.max_queue}};
+}
+
+/// The form of `ResilientClient::snapshot()`, version 1; `bulkhead` is null if there is none:
+/// `{"version", "name", "circuit": {…}, "bulkhead": {…}, "rate_limit": {…}, "endpoints": {KEY: {…}}}`.
 template <class Breaker, class Limiter, class Endpoints>
-nlohmann::json client_snapshot(const std::string& name, const Breaker& breaker, const Limiter& limiter,
-                               const Endpoints* endpoints) {
+nlohmann::json client_snapshot(const std::string& name, const Breaker& breaker, const Bulkhead* bulkhead,
+                               const Limiter& limiter, const Endpoints* endpoints) {
     nlohmann::json json = {{"version", 1},
                            {"name", name},
                            {"circuit", breaker.snapshot()},
+                           {"bulkhead", nullptr},
                            {"rate_limit", limiter.snapshot()},
                            {"endpoints", nlohmann::json::object()}};
+    if (bulkhead != nullptr) json["bulkhead"] = bulkhead->snapshot();
     if (endpoints != nullptr) {
         endpoints->for_each([&](const std::string& key, const auto& own) { json["endpoints"][key] = own.snapshot(); });
     }
