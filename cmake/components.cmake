@@ -98,6 +98,7 @@ breakwater_component(breakwater
         http/detail/uri_parts.hpp
         http/headers.hpp
         http/json_document.hpp
+        http/json_fault.hpp
         http/method.hpp
         http/percent_encoding.hpp
         http/query.hpp

@@ -84,6 +84,31 @@ public:
         return call(std::move(request), target, options);
     }
 
+    /// The same calls with the answer's body, which is JSON, as a T through nlohmann's conversions.
+    ///
+    /// A body that does not fit is `Errc::decode_failed` with the path in the document and the response inside. The
+    /// service has answered: that is no failure to the circuit and not retried, and a cache keeps the answer.
+    template <JsonDecodable T>
+    Result<T> get_as(std::string_view target, const RequestOptions& options = {}) const {
+        return decoded<T>(Method::get, target, options);
+    }
+    template <JsonDecodable T>
+    Result<T> post_as(std::string_view target, const RequestOptions& options = {}) const {
+        return decoded<T>(Method::post, target, options);
+    }
+    template <JsonDecodable T>
+    Result<T> put_as(std::string_view target, const RequestOptions& options = {}) const {
+        return decoded<T>(Method::put, target, options);
+    }
+    template <JsonDecodable T>
+    Result<T> patch_as(std::string_view target, const RequestOptions& options = {}) const {
+        return decoded<T>(Method::patch, target, options);
+    }
+    template <JsonDecodable T>
+    Result<T> del_as(std::string_view target, const RequestOptions& options = {}) const {
+        return decoded<T>(Method::del, target, options);
+    }
+
     /// The client's circuit, bulkhead, limits and endpoints now, as JSON (`"version": 1`). Changes nothing, holds no
     /// secret.
     nlohmann::json snapshot() const {
@@ -153,6 +178,19 @@ private:
 
     Result<Response> call(const Method& method, std::string_view target, const RequestOptions& options) const {
         return call(Request{.method = method}, target, options);
+    }
+
+    template <class T>
+    Result<T> decoded(const Method& method, std::string_view target, const RequestOptions& options) const {
+        const Result<Response> answer = call(method, target, options);
+        Result<T> result = decode_as<T>(answer);
+        if (answer && !result) {
+            result.error()
+                .set_subject(subject_of(method, target))
+                .set_attempts(static_cast<unsigned>(answer->timeline.size()))
+                .set_timeline(answer->timeline);
+        }
+        return result;
     }
 
     Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const {

@@ -2,15 +2,19 @@
 
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/json_document.hpp>
+#include <breakwater/http/json_fault.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/timeline.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include <concepts>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace breakwater {
@@ -34,6 +38,14 @@ constexpr std::string_view to_string(Source source) noexcept {
     }
     return "unknown";
 }
+
+/// What a JSON document can be converted to and keeps nothing of it by reference: nlohmann's `from_json` is there, as a
+/// function beside the type, by its macros, or as an `adl_serializer` (of a type without default constructor, too).
+template <class T, class Json = nlohmann::json>
+concept JsonDecodable =
+    std::is_object_v<T> && !std::is_pointer_v<T> && !std::same_as<T, std::string_view> && requires(const Json& json) {
+        { json.template get<T>() } -> std::same_as<T>;
+    };
 
 /// An answer to a request. A regular value; only `status`, `headers` and `body` come from the service.
 ///
@@ -85,6 +97,23 @@ struct Response {
         return std::as_const(*this).template try_json<Json>();
     }
 
+    /// The body as JSON as a T. The error is `Errc::decode_failed`, names the part of the document that did not fit
+    /// ("/products/3/price: expected number, got string") and holds the response. To find that part, T's conversion is
+    /// run again on changed copies of the document. What `json()` keeps is used and, if there is none yet, kept.
+    template <class T, class Json = nlohmann::json>
+        requires JsonDecodable<T, Json>
+    Result<T> as() const {
+        auto parsed = document.parse<Json>(body);
+        if (!parsed) return fail(with_response(std::move(parsed.error())));
+        const Json& json = **parsed;
+        try {
+            return json.template get<T>();
+        } catch (...) {  // it is asked again what it throws
+        }
+        detail::JsonFault<Json> fault{json, &detail::conversion_failure<T, Json>};
+        return fail(with_response(Error{Errc::decode_failed, fault.describe()}));
+    }
+
 private:
     // Without "private" data the struct stays an aggregate.
     template <class Json>
@@ -92,6 +121,10 @@ private:
         auto result = document.parse<Json>(body);
         if (!result) throw_error(explain(std::move(result.error())));
         return **result;
+    }
+
+    Error with_response(Error error) const {
+        return std::move(explain(std::move(error)).set_response(std::make_shared<const Response>(*this)));
     }
 
     Error explain(Error error) const {
@@ -104,5 +137,13 @@ private:
         return error;
     }
 };
+
+/// The body of a good answer as a T, or why there is none: `bw::decode_as<Page>(client.get("/inventory"))`.
+template <class T>
+    requires JsonDecodable<T>
+Result<T> decode_as(const Result<Response>& result) {
+    if (!result) return fail(result.error());
+    return result->as<T>();
+}
 
 }  // namespace breakwater
