@@ -85,6 +85,8 @@ breakwater_component(breakwater
         client/from_json.hpp
         client/json_reader.hpp
         client/options.hpp
+        client/pages.hpp
+        client/paging.hpp
         client/prepare.hpp
         client/secret.hpp
         client/server_limit.hpp
@@ -99,6 +101,7 @@ breakwater_component(breakwater
         http/headers.hpp
         http/json_document.hpp
         http/json_fault.hpp
+        http/link.hpp
         http/method.hpp
         http/percent_encoding.hpp
         http/query.hpp

@@ -8,6 +8,7 @@
 #include <breakwater/client/endpoint.hpp>
 #include <breakwater/client/exchange.hpp>
 #include <breakwater/client/options.hpp>
+#include <breakwater/client/pages.hpp>
 #include <breakwater/client/prepare.hpp>
 #include <breakwater/client/server_limit.hpp>
 #include <breakwater/client/snapshot.hpp>
@@ -82,6 +83,15 @@ public:
     Result<Response> send(Request request, const RequestOptions& options = {}) const {
         const std::string target = std::exchange(request.url, {});
         return call(std::move(request), target, options);
+    }
+
+    /// The pages of a listing, got one by one as a loop comes to them; nothing is sent before it begins.
+    Pages<ResilientClient> pages(std::string target, PageOptions options = {}) const {
+        return {*this, std::move(target), std::move(options)};
+    }
+    /// The items on these pages, which `options.items` finds.
+    Items<ResilientClient> items(std::string target, PageOptions options = {}) const {
+        return Items{pages(std::move(target), std::move(options))};
     }
 
     /// The same calls with the answer's body, which is JSON, as a T through nlohmann's conversions.

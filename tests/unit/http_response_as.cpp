@@ -60,6 +60,14 @@ struct Money {
 
 struct Opaque {};
 
+struct Odd {
+    int value = 0;
+};
+void from_json(const nlohmann::json& json, Odd& odd) {
+    const auto text = json.at("text").get<std::string>();
+    odd.value = nlohmann::json(text).get<int>();  // not a part of the document
+}
+
 }  // namespace shop
 
 template <>
@@ -153,6 +161,10 @@ TEST_CASE("what a conversion of one's own throws is told with the value that was
           "after reading /currency: a currency has three letters");
     CHECK(fault<std::vector<shop::Currency>>(R"(["EUR", "x", "USD"])") ==
           "after reading /1: a currency has three letters");
+}
+
+TEST_CASE("no place is claimed for a failure that is not in the document") {
+    CHECK(fault<shop::Odd>(R"({"text": "a"})") == "expected number, got string");
 }
 
 TEST_CASE("a large document's fault is found with few conversions") {
