@@ -97,6 +97,7 @@ breakwater_component(breakwater
         http/date.hpp
         http/detail/characters.hpp
         http/detail/structured_field.hpp
+        http/detail/excerpt.hpp
         http/detail/uri_parts.hpp
         http/headers.hpp
         http/json_document.hpp
@@ -106,6 +107,7 @@ breakwater_component(breakwater
         http/percent_encoding.hpp
         http/query.hpp
         http/rate_limit_fields.hpp
+        http/redact.hpp
         http/redirect.hpp
         http/reference.hpp
         http/request.hpp

@@ -13,6 +13,7 @@
 #include <breakwater/client/server_limit.hpp>
 #include <breakwater/client/snapshot.hpp>
 #include <breakwater/http/method.hpp>
+#include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/pipeline/blocking_driver.hpp>
@@ -145,6 +146,7 @@ private:
         Shared(Options opts, TransportType trans, StoreType st)
             : options{std::move(opts)},
               preparation{options.base_url, options.headers, options.auth},
+              redaction{redaction_of(options.redact, options.headers, options.auth)},
               transport{std::move(trans)},
               store{std::move(st)},
               stack{
@@ -161,7 +163,14 @@ private:
                   EndpointLimitPolicy<Limiter>{},
                   ServerLimitPolicy{options.rate_limit.heed_server}} {
             if (!options.rate_limit.per_endpoint.algorithm.is_none()) {
-                endpoints = std::make_unique<EndpointLimiters<StoreType>>(options.name, options.rate_limit, store);
+                ClientRateLimitOptions limits = options.rate_limit;  // an endpoint's name is in events and errors
+                limits.per_endpoint.key = [own = limits.per_endpoint.key, words = redaction](const Request& request) {
+                    if (own) return words.text(own(request));
+                    const std::string path = request.url.substr(0, request.url.find('?'));
+                    if (!words.is_telling(path)) return endpoint_of(request);
+                    return endpoint_of(Request{.method = request.method, .url = words.text(path)});
+                };
+                endpoints = std::make_unique<EndpointLimiters<StoreType>>(options.name, limits, store);
             }
         }
 
@@ -172,6 +181,7 @@ private:
 
         const Options options;
         const RequestPreparation preparation;
+        const Redaction redaction;
         const TransportType transport;
         const StoreType store;
         const Stack stack;
@@ -190,13 +200,21 @@ private:
         return call(Request{.method = method}, target, options);
     }
 
+    std::string subject_for(const Method& method, std::string_view target) const {
+        std::string subject = subject_of(method, target);
+        if (shared_->redaction.is_telling(subject)) [[unlikely]]
+            subject = shared_->redaction.text(subject);
+        return subject;
+    }
+
     template <class T>
     Result<T> decoded(const Method& method, std::string_view target, const RequestOptions& options) const {
         const Result<Response> answer = call(method, target, options);
         Result<T> result = decode_as<T>(answer);
         if (answer && !result) {
+            redact(result.error(), shared_->redaction, Request{});
             result.error()
-                .set_subject(subject_of(method, target))
+                .set_subject(subject_for(method, target))
                 .set_attempts(static_cast<unsigned>(answer->timeline.size()))
                 .set_timeline(answer->timeline);
         }
@@ -205,8 +223,9 @@ private:
 
     Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const {
         Shared& shared = *shared_;
-        const std::string subject = subject_of(request.method, target);
+        const std::string subject = subject_for(request.method, target);
         if (auto ok = shared.preparation.prepare(request, target, options); !ok) {
+            redact(ok.error(), shared.redaction, request);
             return fail(std::move(ok.error().set_subject(subject)));
         }
         return make(std::move(request), subject, options);
@@ -227,11 +246,17 @@ private:
         call.steered = call.endpoint != nullptr ? call.endpoint : &shared.limiter();
 
         const auto take_hop = [&](const Request& next) { return permit_for(next); };
-        auto attempt = [&](CallType& own) { return exchange(own, shared.transport, shared.options, take_hop); };
+        auto attempt = [&](CallType& own) {
+            Result<Response> answer = exchange(own, shared.transport, shared.options, take_hop);
+            if (!answer) [[unlikely]]
+                redact(answer.error(), shared.redaction, own.request);
+            return answer;
+        };
         Result<Response> result = run(call, attempt);
         if (result) {
             result->timeline = std::move(call.timeline);
         } else {
+            if (result.error().exception()) redact(result.error(), shared.redaction, call.request);
             result.error().set_attempts(call.attempt).set_subject(subject).set_timeline(std::move(call.timeline));
         }
         report_end(call, result);

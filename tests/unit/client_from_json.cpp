@@ -91,6 +91,7 @@ TEST_CASE("a configuration with everything in it is read") {
                   "backoff": {"base": "1s", "multiplier": 1.5, "cap": "30s", "jitter": "equal"}},
         "cache": {"ttl": "120s", "stale_if_error": "1h", "lifetime": "ttl_always"},
         "redirects": {"max": 2, "cross_origin": true},
+        "redact": {"query": ["pin"], "headers": ["X-Pin"]},
         "max_response_bytes": "2MiB"
     })");
     CHECK(options.name == "dairy_supplier");
@@ -137,6 +138,7 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.cache.lifetime == bw::CacheLifetime::ttl_always);
     CHECK(options.redirects.max == 2);
     CHECK(options.redirects.cross_origin);
+    CHECK(options.redact == bw::RedactionOptions{.query = {"pin"}, .headers = {"X-Pin"}, .values = {}});
     CHECK(options.max_response_bytes == 2U << 20);
 }
 

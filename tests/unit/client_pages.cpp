@@ -110,8 +110,10 @@ TEST_CASE("a next page on another origin is an error, and nothing is sent there"
     }
     const World world;
     world.answers({page("1", "https://evil.test/x?token=hush")});
-    CHECK(read(world.client().pages("/x")) ==
+    auto pages = world.client().pages("/x");
+    CHECK(read(pages) ==
           Seen{"1", "GET /x: a redirect was refused: the next page is on another origin, https://evil.test:443"});
+    CHECK(pages.position() == "");  // a later range does not begin there, either
 }
 
 TEST_CASE("a next page that has been before ends the loop with an error") {

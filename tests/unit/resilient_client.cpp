@@ -900,14 +900,14 @@ TEST_CASE("the timeline tells every attempt: when, how long, how it ended, and t
         bw::Timeline{{.number = 1, .began = 0ms, .took = 3ms, .error = Errc::http_status, .status = 404, .wait = {}}});
 }
 
-TEST_CASE("an error prints as one line without query, secret or body") {
+TEST_CASE("an error prints as one line without query or secret") {
     const World world;
     world.answers({4, bw::ScriptedAnswer{answer(503, {{"X", "hush"}}, "hush\nhush")}});
     const Client client = world.client({.headers = {{"X-Key", "hush"}}, .auth = bw::Bearer{"hush"}});
     const Error error = error_of(client.get("/users/{id}", {.query = {{"token", "hush"}}, .path = {{"id", "hush"}}}));
     std::ostringstream out;
     out << error;
-    CHECK(out.str() == "GET /users/{id}: status 503, after 4 attempts");
+    CHECK(out.str() == "GET /users/{id}: status 503: *** ***, after 4 attempts");
     world.answers({Error{Errc::tls_failed, "bad\nline\x1b[2J"}});
     const std::string line = error_of(world.client({.retry = no_retries()}).get("/x?token=hush")).message();
     CHECK(line == "GET /x: the TLS handshake failed: bad line [2J");

@@ -4,6 +4,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/classify.hpp>
+#include <breakwater/http/redact.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace breakwater {
@@ -26,6 +28,21 @@ inline Error status_error(Response response) {
     error.set_retry_after(parse_retry_after(response.headers, wall_clock_now()));
     error.set_response(std::make_shared<const Response>(std::move(response)));
     return error;
+}
+
+/// Takes the secrets out of what an error says. Of a body that is meant to be read by people or programs (JSON, plain
+/// text, XML; not HTML) the start becomes part of the message; what the error holds stays as it is.
+inline void redact(Error& error, const Redaction& redaction, const Request& request) {
+    const Response* response = error.response();
+    if (!error.detail().empty()) {
+        error.set_detail(redaction.text(error.detail(), &request));
+    } else if (error.code() == Errc::http_status && response != nullptr && !response->body.empty()) {
+        const std::string_view type = response->headers.get("Content-Type").value_or("text/plain");
+        const bool is_readable =
+            type.find("json") != type.npos || type.find("xml") != type.npos || type.starts_with("text/plain");
+        if (is_readable && type.find("html") == type.npos)
+            error.set_detail(redaction.excerpt(response->body, &request));
+    }
 }
 
 /// One attempt: sends the call's request, follows redirects, notes the attempt in the timeline. `take_permit(next)` is

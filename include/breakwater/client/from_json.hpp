@@ -285,6 +285,12 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("cross_origin", options.redirects.cross_origin);
             });
         });
+        member("redact", [&](const JsonReader<Json>& own) {
+            own.object([&](const auto& part) {
+                part("query", options.redact.query);
+                part("headers", options.redact.headers);
+            });
+        });
     });
     if (mistakes.empty()) {
         if (auto ok = validate(options); !ok) mistakes.emplace_back(ok.error().detail());

@@ -7,6 +7,7 @@
 #include <breakwater/events.hpp>
 #include <breakwater/fallback.hpp>
 #include <breakwater/http/headers.hpp>
+#include <breakwater/http/redact.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
@@ -53,6 +54,18 @@ inline void add_credential(Headers& headers, const Auth& auth) {
     } else if (const auto* header = std::get_if<HeaderAuth>(&auth)) {
         headers.set(header->name, header->value);
     }
+}
+
+/// What a client keeps out of its words.
+inline Redaction redaction_of(const RedactionOptions& options, const Headers& headers, const Auth& auth) {
+    Redaction redaction{options};
+    redaction.learn(headers);
+    Headers credential;
+    add_credential(credential, auth);
+    redaction.learn(credential);
+    if (const auto* basic = std::get_if<Basic>(&auth)) redaction.learn(basic->password);
+    if (const auto* header = std::get_if<HeaderAuth>(&auth)) redaction.learn(header->value);
+    return redaction;
 }
 
 struct TimeoutOptions {
@@ -156,6 +169,7 @@ struct BasicClientOptions {
     ClientFallbackOptions fallback{};
     std::size_t max_response_bytes = std::size_t{16} << 20;  ///< Default 16 MiB, after decompression.
     RedirectRules redirects{};
+    RedactionOptions redact{};  ///< What is kept out of messages, events and the snapshot beside what always is.
     Observer observer{};
 };
 using ClientOptions = BasicClientOptions<RuntimePolicies>;
