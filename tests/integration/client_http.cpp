@@ -107,7 +107,7 @@ TEST_CASE("an error status is an error with the readable response inside") {
     CHECK(answer.error().status() == 404);
     REQUIRE(answer.error().response() != nullptr);
     CHECK(answer.error().response()->json()["reason"] == "no such item");
-    CHECK(answer.error().message() == "GET /missing: status 404");
+    CHECK(answer.error().message() == "GET /missing: status 404: {\"reason\": \"no such item\"}");
     CHECK(service.count() == 1);
 }
 
