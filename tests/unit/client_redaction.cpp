@@ -116,9 +116,10 @@ TEST_CASE("no secret is in any error, log line, event or snapshot, whatever the 
         get({echoing(422)});
         get({echoing(503), echoing(503)});
         get({saying(Errc::receive_failed), saying(Errc::connect_failed)});
-        get({bw::ScriptedAnswer{[](const bw::Request& request) -> bw::Result<Response> {
+        const bw::ScriptedAnswer throwing{[](const bw::Request& request) -> bw::Result<Response> {
             throw std::runtime_error{"sending " + request.url + " " + echo(request, 0).body};
-        }}});
+        }};
+        get({throwing, throwing});
         get({leading_to("https://ann:" + Ear::token("user") + "@api.test/")});
         get({leading_to("http://api.test/?token=" + Ear::token("l"))});
         get({leading_to("https://other.test/?token=" + Ear::token("l")), echoing(404)});
