@@ -92,6 +92,7 @@ breakwater_component(breakwater
         client/server_limit.hpp
         client/size.hpp
         client/snapshot.hpp
+        http/body.hpp
         http/cache_control.hpp
         http/classify.hpp
         http/date.hpp
@@ -99,6 +100,7 @@ breakwater_component(breakwater
         http/detail/structured_field.hpp
         http/detail/excerpt.hpp
         http/detail/uri_parts.hpp
+        http/file_body.hpp
         http/headers.hpp
         http/json_document.hpp
         http/json_fault.hpp

@@ -21,6 +21,9 @@ enum class Errc : std::uint8_t {
     deadline_exceeded,  ///< The call's deadline passed.
     invalid_options,    ///< The configuration is wrong; the message names the field.
     invalid_request,    ///< The request is malformed or forbidden (target, header, method); it was not sent.
+    not_replayable,     ///< A one-shot body has been read, or a sink without `reset` written: there is no second time.
+    body_failed,        ///< The request's body could not be read: its file, its reader.
+    sink_failed,        ///< What takes the answer's body failed: a full disk, a sink that threw or refused.
 
     // The request was never sent.
     resolve_failed,   ///< The host name did not resolve.
@@ -66,6 +69,9 @@ constexpr std::string_view to_string(Errc code) noexcept {
         case Errc::deadline_exceeded: return "deadline_exceeded";
         case Errc::invalid_options: return "invalid_options";
         case Errc::invalid_request: return "invalid_request";
+        case Errc::not_replayable: return "not_replayable";
+        case Errc::body_failed: return "body_failed";
+        case Errc::sink_failed: return "sink_failed";
         case Errc::resolve_failed: return "resolve_failed";
         case Errc::connect_failed: return "connect_failed";
         case Errc::connect_timeout: return "connect_timeout";
@@ -97,7 +103,7 @@ constexpr bool is_refusal(Errc code) noexcept { return code <= Errc::would_deadl
 /// True if a request that failed so has certainly not reached the service, whatever its method.
 constexpr bool was_never_sent(Errc code) noexcept {
     return is_refusal(code) || code == Errc::invalid_options || code == Errc::invalid_request ||
-           (code >= Errc::resolve_failed && code <= Errc::tls_untrusted);
+           code == Errc::not_replayable || (code >= Errc::resolve_failed && code <= Errc::tls_untrusted);
 }
 
 }  // namespace breakwater

@@ -242,6 +242,9 @@ constexpr std::string_view sentence(Errc code) noexcept {
         case Errc::deadline_exceeded: return "the deadline passed";
         case Errc::invalid_options: return "invalid options";
         case Errc::invalid_request: return "invalid request";
+        case Errc::not_replayable: return "a one-shot body or sink has been used and cannot start anew";
+        case Errc::body_failed: return "the request's body could not be read";
+        case Errc::sink_failed: return "the answer could not be stored";
         case Errc::resolve_failed: return "the host name did not resolve";
         case Errc::connect_failed: return "no connection";
         case Errc::connect_timeout: return "no connection in time";

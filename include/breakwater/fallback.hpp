@@ -21,6 +21,9 @@ inline bool fallback_by_default(const Error& error) noexcept {
         case Errc::cancelled:
         case Errc::invalid_options:
         case Errc::invalid_request:
+        case Errc::not_replayable:
+        case Errc::body_failed:
+        case Errc::sink_failed:
         case Errc::would_deadlock:
         case Errc::exceeds_burst: return false;
         default: break;

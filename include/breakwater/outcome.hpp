@@ -63,7 +63,10 @@ inline Outcome default_outcome(const Error& error) noexcept {
     switch (error.code()) {
         case Errc::cancelled:
         case Errc::invalid_options:
-        case Errc::invalid_request: return Outcome::neutral;
+        case Errc::invalid_request:
+        case Errc::not_replayable:
+        case Errc::body_failed:
+        case Errc::sink_failed: return Outcome::neutral;
         case Errc::redirect_refused:
         case Errc::too_many_redirects: return Outcome::success;
         default: break;

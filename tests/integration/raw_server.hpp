@@ -120,6 +120,28 @@ public:
         }
     }
 
+    /// What comes up to and with `end`; empty if the client has closed before.
+    std::string read_until(std::string_view end) {
+        for (;;) {
+            if (const auto at = received_.find(end); at != received_.npos) {
+                std::string text = received_.substr(0, at + end.size());
+                received_.erase(0, at + end.size());
+                return text;
+            }
+            if (!receive()) return {};
+        }
+    }
+
+    /// Reads and drops this many bytes.
+    void drop(std::size_t count) {
+        while (received_.size() < count) {
+            count -= received_.size();
+            received_.clear();
+            if (!receive()) return;
+        }
+        received_.erase(0, count);
+    }
+
     /// False if the client has closed.
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {

@@ -45,6 +45,15 @@ inline void redact(Error& error, const Redaction& redaction, const Request& requ
     }
 }
 
+/// What the attempt has used up is not there for another one. Says so in the error if there would have been one.
+template <class AnyCall, class Options>
+[[gnu::noinline]] void forbid_another(AnyCall& call, const Options& options, Result<Response>& result) {
+    if (!result && !call.only_once && call.attempt <= options.retry.max_retries && options.retry.on(result.error())) {
+        result.error().set_stopped_by(Errc::not_replayable);
+    }
+    call.only_once = true;
+}
+
 /// One attempt: sends the call's request, follows redirects, notes the attempt in the timeline. `take_permit(next)` is
 /// asked before each redirect is followed.
 template <class AnyCall, Transport T, class Options, class F>
@@ -76,6 +85,11 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
                 error.set_response(std::make_shared<const Response>(std::move(redirect)));
                 return fail(std::move(error));
             }
+            if ((*next)->body && (*next)->body->is_spent()) {
+                Error error{Errc::redirect_refused, "the one-shot body cannot be sent again"};
+                error.set_status(redirect.status).set_response(std::make_shared<const Response>(std::move(redirect)));
+                return fail(std::move(error));
+            }
             if (auto permit = take_permit(**next); !permit) return fail(std::move(permit.error()));
             call.emit({.kind = EventKind::redirected, .status = redirect.status});
             request = **std::move(next);
@@ -94,6 +108,7 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
     if (!result && result.error().code() == Errc::attempt_timeout && call.deadline < attempt_over) {
         result.error().set_code(Errc::deadline_exceeded);
     }
+    if (call.request.body && call.request.body->is_spent()) forbid_another(call, options, result);
     Attempt attempt{.number = call.attempt, .began = began - call.began, .took = call.now() - began};
     if (result) {
         attempt.status = result->status;

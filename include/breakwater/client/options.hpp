@@ -6,6 +6,8 @@
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/fallback.hpp>
+#include <breakwater/http/body.hpp>
+#include <breakwater/http/file_body.hpp>
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/redirect.hpp>
@@ -199,7 +201,7 @@ struct RequestOptions {
     PathParameters path{};                                     ///< For the `{name}` places of the target.
     Headers headers{};                                         ///< Replace the client's of the same name.
     nlohmann::json json = nlohmann::json::value_t::discarded;  ///< The body, as application/json.
-    std::optional<std::string> body{};
+    std::optional<Body> body{};  ///< Bytes, `from_file(path)`, `replayable_body(…)` or `one_shot_body(…)`.
     std::optional<Duration> timeout{};    ///< Of each attempt; replaces the client's.
     std::optional<Duration> deadline{};   ///< Of the call; replaces the client's.
     std::optional<Duration> cache_ttl{};  ///< Replaces the client's; 0 s keeps this call away from the cache.

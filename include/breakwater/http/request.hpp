@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/http/body.hpp>
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/url.hpp>
@@ -18,7 +19,7 @@ struct Request {
     Method method = Method::get;
     std::string url{};  ///< Absolute, http or https, without userinfo.
     Headers headers{};
-    std::optional<std::string> body{};  ///< Empty and absent differ: only a present one is announced.
+    std::optional<Body> body{};  ///< Empty and absent differ: only a present one is announced.
 };
 
 /// Whether the request may be sent: the method and every header name is a token, no header value holds CR, LF, NUL

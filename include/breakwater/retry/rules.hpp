@@ -18,7 +18,8 @@ namespace breakwater {
 /// Errors that no rule can make worth a retry: nothing was tried, nobody wants it, or it would fail again.
 constexpr bool is_final(Errc code) noexcept {
     return is_refusal(code) || code == Errc::cancelled || code == Errc::deadline_exceeded ||
-           code == Errc::invalid_options || code == Errc::invalid_request;
+           code == Errc::invalid_options || code == Errc::invalid_request || code == Errc::not_replayable ||
+           code == Errc::body_failed || code == Errc::sink_failed;
 }
 
 /// By default a failure is retried if it may pass by itself: a retryable status, a broken or refused connection, a

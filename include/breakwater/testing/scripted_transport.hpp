@@ -6,6 +6,7 @@
 #include <breakwater/timeline.hpp>
 #include <breakwater/transport/transport.hpp>
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +49,7 @@ private:
 /// A transport for tests: answers from a list, in order, and keeps what it was asked.
 ///
 /// Otherwise it behaves like a real one: it refuses invalid requests and answers that are too large, ends an exchange
-/// that takes longer than the timeout, and stops when asked to. It is a thread-safe handle; copies share the script and
+/// that takes longer than the timeout, stops when asked to, and reads a streamed body (into the record). It is a thread-safe handle; copies share the script and
 /// the record.
 ///
 ///     ScriptedTransport service{Response{.status = 503}, Error{Errc::connect_failed}, Response{.status = 200}};
@@ -92,10 +93,12 @@ public:
         state_->elapse = std::move(hook);
     }
 
-    Result<Response> send(const Request& request, const SendOptions& options) const {
-        if (auto valid = validate(request); !valid) return fail(std::move(valid.error()));
+    Result<Response> send(const Request& given, const SendOptions& options) const {
+        if (auto valid = validate(given); !valid) return fail(std::move(valid.error()));
         if (options.stop.stop_requested()) return fail(Error{Errc::cancelled}.set_sent(Sent::no));
 
+        Request request = given;
+        if (auto read = read_body(request); !read) return fail(std::move(read.error()));
         std::optional<ScriptedAnswer> answer;
         std::function<void(Duration)> elapse;
         {
@@ -148,6 +151,23 @@ public:
     }
 
 private:
+    /// A body that is read becomes bytes, for the record.
+    static Result<void> read_body(Request& request) {
+        if (!request.body || request.body->is_text()) return {};
+        auto opened = request.body->open();
+        if (!opened) return fail(std::move(opened.error().set_sent(Sent::no)));
+        BodyTransfer transfer{*std::move(opened)};
+        std::string text;
+        for (std::array<char, 4096> buffer;;) {
+            const auto count = transfer.read(buffer);
+            if (!count) return fail(count.error());
+            if (*count == 0) break;
+            text.append(buffer.data(), *count);
+        }
+        request.body = std::move(text);
+        return {};
+    }
+
     struct State {
         std::mutex mutex;
         std::vector<ScriptedAnswer> answers;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/http/body.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
@@ -15,7 +16,10 @@
 #include <algorithm>
 #include <chrono>
 #include <climits>
+#include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -43,7 +47,10 @@ public:
     Result<Response> finish(CURLcode verdict);
 
     /// The error of an exchange that was broken off at the caller's wish.
-    Error cancelled() const noexcept { return Error{Errc::cancelled}.set_sent(sent()); }
+    Error cancelled() noexcept {
+        transfer_.reset();
+        return Error{Errc::cancelled}.set_sent(sent());
+    }
 
     CURL* get() const noexcept { return easy_.get(); }
     bool uses_tls() const noexcept { return uses_tls_; }
@@ -66,6 +73,7 @@ private:
     }
 
     Result<void> set_url(const std::string& url);
+    Result<void> set_body(const std::optional<Body>& body);
     void set_timeouts(const SendOptions& options);
     void set_method(const Method& method, Form form);
     void set_headers(const Headers& headers, Form form);
@@ -73,12 +81,16 @@ private:
     Sent sent() const noexcept { return progress_.times_issued == 0 ? Sent::no : Sent::maybe; }
 
     static int on_issue(void* self, char*, char*, int, int) noexcept;
+    static std::size_t on_read(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    static int on_seek(void*, curl_off_t, int) noexcept;
     static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept;
 
     const CurlOptions& options_;
     std::unique_ptr<CURL, Cleanup> easy_;
     Answer answer_;
     Progress progress_;
+    std::optional<BodyTransfer> transfer_;  // of a body that is read while it is sent
+    std::optional<Error> failure_;          // why a callback stopped the exchange
     char message_[CURL_ERROR_SIZE] = {};
 
     // What libcurl has been told last.
@@ -123,6 +135,9 @@ inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, e
     set(CURLOPT_HEADERDATA, &answer_);
     set(CURLOPT_WRITEFUNCTION, &Answer::on_body);
     set(CURLOPT_WRITEDATA, &answer_);
+    set(CURLOPT_READFUNCTION, &EasyHandle::on_read);
+    set(CURLOPT_READDATA, this);
+    set(CURLOPT_SEEKFUNCTION, &EasyHandle::on_seek);
     set(CURLOPT_PREREQFUNCTION, &EasyHandle::on_issue);
     set(CURLOPT_PREREQDATA, this);
     set(CURLOPT_OPENSOCKETFUNCTION, &EasyHandle::on_open_socket);
@@ -168,12 +183,11 @@ inline Result<void> EasyHandle::prepare(const Request& request, const SendOption
     if (are_new_headers || is_new_form) set_headers(request.headers, form);
     form_ = form;
     if (form == Form::with_body) {
-        const std::string_view body = request.body ? std::string_view{*request.body} : std::string_view{""};
-        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
-        set(CURLOPT_POSTFIELDS, body.data());
+        if (auto ready = set_body(request.body); !ready) return ready;
     }
     set_timeouts(options);
 
+    failure_.reset();
     message_[0] = '\0';
     progress_ = {.times_issued = 0, .connect_timeout_is_shorter = connect_timeout_ < timeout_};
     answer_.begin(is_head ? Answer::Body::none : Answer::Body::expected, options_.max_header_bytes,
@@ -198,6 +212,41 @@ inline Result<void> EasyHandle::set_url(const std::string& url) {
     uses_tls_ = detail::to_lower(url[4]) == 's';  // "https"
     return {};
 }
+
+/// Bytes are handed over whole; anything else is opened now and read in `on_read`.
+inline Result<void> EasyHandle::set_body(const std::optional<Body>& body) {
+    transfer_.reset();
+    if (!body || body->is_text()) {
+        const std::string_view text = body ? std::string_view{body->text()} : std::string_view{""};
+        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(text.size()));
+        set(CURLOPT_POSTFIELDS, text.data());
+        return {};
+    }
+    auto opened = body->open();
+    if (!opened) return fail(std::move(opened.error().set_sent(Sent::no)));
+    constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<curl_off_t>::max());
+    const auto size = opened->size;
+    if (size && *size > most) return fail(Errc::invalid_request, "body: announces too many bytes");
+    transfer_.emplace(*std::move(opened));
+    set(CURLOPT_POSTFIELDS, static_cast<const char*>(nullptr));
+    set(CURLOPT_POSTFIELDSIZE_LARGE, size ? static_cast<curl_off_t>(*size) : curl_off_t{-1});  // -1: in chunks
+    return {};
+}
+
+inline std::size_t EasyHandle::on_read(char* data, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& own = *static_cast<EasyHandle*>(self);
+    try {
+        if (!own.transfer_) return 0;
+        auto read = own.transfer_->read({data, size * count});
+        if (read) return *read;
+        own.failure_ = std::move(read.error());
+    } catch (const std::exception&) {  // out of memory: must not travel through C
+    }
+    return CURL_READFUNC_ABORT;
+}
+
+/// A body is sent once: to begin it again is the retry policy's to decide.
+inline int EasyHandle::on_seek(void*, curl_off_t, int) noexcept { return CURL_SEEKFUNC_FAIL; }
 
 inline void EasyHandle::set_timeouts(const SendOptions& options) {
     const auto milliseconds = [](Duration span) {
@@ -260,6 +309,8 @@ inline void EasyHandle::append(const std::string& line) {
 }
 
 inline Result<Response> EasyHandle::finish(CURLcode verdict) {
+    transfer_.reset();
+    if (failure_) return fail(std::move(failure_->set_sent(sent())));
     if (const auto& refusal = answer_.refusal()) {
         Error error{refusal->code, refusal->reason};
         error.set_sent(sent());
