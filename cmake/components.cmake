@@ -79,6 +79,7 @@ breakwater_component(breakwater
         client/bulkhead_policy.hpp
         client/cache_policy.hpp
         client/call.hpp
+        client/download.hpp
         client/duration.hpp
         client/endpoint.hpp
         client/exchange.hpp
@@ -101,11 +102,13 @@ breakwater_component(breakwater
         http/detail/excerpt.hpp
         http/detail/uri_parts.hpp
         http/file_body.hpp
+        http/form.hpp
         http/headers.hpp
         http/json_document.hpp
         http/json_fault.hpp
         http/link.hpp
         http/method.hpp
+        http/multipart.hpp
         http/percent_encoding.hpp
         http/query.hpp
         http/rate_limit_fields.hpp
@@ -115,6 +118,7 @@ breakwater_component(breakwater
         http/request.hpp
         http/response.hpp
         http/retry_after.hpp
+        http/sink.hpp
         http/target.hpp
         http/url.hpp
         observe/log.hpp

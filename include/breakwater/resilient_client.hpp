@@ -5,6 +5,7 @@
 #include <breakwater/client/bulkhead_policy.hpp>
 #include <breakwater/client/cache_policy.hpp>
 #include <breakwater/client/call.hpp>
+#include <breakwater/client/download.hpp>
 #include <breakwater/client/endpoint.hpp>
 #include <breakwater/client/exchange.hpp>
 #include <breakwater/client/options.hpp>
@@ -228,11 +229,27 @@ private:
             redact(ok.error(), shared.redaction, request);
             return fail(std::move(ok.error().set_subject(subject)));
         }
+        if (options.save_to) return save(std::move(request), subject, options);
         return make(std::move(request), subject, options);
     }
 
+    /// Makes a call whose answer goes to a sink.
+    [[gnu::noinline]] Result<Response> save(Request request, const std::string& subject,
+                                            const RequestOptions& options) const {
+        if (request.method == Method::head) {
+            return fail(Error{Errc::invalid_request, "save_to: HEAD has no body to save"}.set_subject(subject));
+        }
+        Download download{options.save_to};
+        if (auto ok = download.open(); !ok) return fail(std::move(ok.error().set_subject(subject)));
+        auto result = make(std::move(request), subject, options, &download);
+        if (!result || !result->is_success() || result->source != Source::network) return result;
+        if (auto ok = download.keep(); !ok) return fail(std::move(ok.error().set_subject(subject)));
+        return result;
+    }
+
     /// Makes a call whose request is complete. (Of its own, so that the result is made where the caller wants it.)
-    Result<Response> make(Request request, const std::string& subject, const RequestOptions& options) const {
+    Result<Response> make(Request request, const std::string& subject, const RequestOptions& options,
+                          Download* download = nullptr) const {
         Shared& shared = *shared_;
         CallType call{shared.store.clock(), std::move(request), options};
         call.stop = &options.stop;
@@ -240,6 +257,7 @@ private:
         const CallFacts facts{.subject = subject, .tag = options.tag};
         call.facts = &facts;
         call.only_once = !is_resendable(call.request);
+        call.download = download;
         call.has_own_fallback = static_cast<bool>(options.fallback);
         call.set_deadline(options.deadline.value_or(shared.options.timeouts.deadline));
         if (shared.endpoints) call.endpoint = &shared.endpoints->of(call.request);

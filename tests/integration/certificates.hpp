@@ -77,12 +77,15 @@ public:
         std::string key;
         std::string certificate;
     };
-    Files write_files(const std::string& names) const {
+    Files write_files(const std::string& names, const std::string& stem = "server",
+                      const std::string& password = {}) const {
         const Key key{EVP_EC_gen("P-256")};
         const Certificate certificate = issue(key.get(), names, 1);
-        Files files{(directory_ / "server.key").string(), (directory_ / "server.pem").string()};
+        Files files{(directory_ / (stem + ".key")).string(), (directory_ / (stem + ".pem")).string()};
         write(files.key, [&](std::FILE* out) {
-            return PEM_write_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+            std::string secret = password;  // OpenSSL wants it to be changeable
+            return PEM_write_PrivateKey(out, key.get(), password.empty() ? nullptr : EVP_aes_256_cbc(), nullptr, 0,
+                                        nullptr, password.empty() ? nullptr : secret.data());
         });
         write(files.certificate, [&](std::FILE* out) { return PEM_write_X509(out, certificate.get()); });
         return files;

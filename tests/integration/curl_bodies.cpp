@@ -7,6 +7,7 @@
 
 #include <catch_shim.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <fstream>
@@ -14,7 +15,9 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 namespace bw = breakwater;
 using namespace std::chrono_literals;
@@ -139,4 +142,86 @@ TEST_CASE("a large streamed body is in memory by the piece only") {
         std::size_t{64} << 20);
     CHECK(bw::CurlTransport{}.send({.method = bw::Method::put, .url = server.url(), .body = body}));
     CHECK(largest <= std::size_t{1} << 20);
+}
+
+TEST_CASE("a sink takes the decoded body of a 2xx answer piece by piece, and of no other") {
+    const std::string content(200'000, 'y');
+    int status = 200;
+    const auto server = RawServer::http([&](Connection& c, const std::string&) {
+        return c.send(bw::test::answer(status, content));
+    });
+    const bw::CurlTransport transport;
+    std::string got;
+    std::size_t pieces = 0;
+    const bw::TakeBytes sink = [&](std::string_view bytes) -> bw::Result<void> {
+        got += bytes;
+        ++pieces;
+        return {};
+    };
+    const auto answer = transport.send({.url = server->url()}, {.max_response_bytes = 1, .sink = &sink});
+    REQUIRE(answer);
+    CHECK(answer->body.empty());
+    CHECK(got == content);
+    CHECK(pieces > 1);
+    CHECK(transport.send({.url = server->url()}, {.sink = &sink, .max_sink_bytes = 199'999}).error().code() ==
+          Errc::too_large);
+    got.clear();
+    for (const int other : {404, 500, 302}) {
+        status = other;
+        const auto refused = transport.send({.url = server->url()}, {.sink = &sink});
+        REQUIRE(refused);
+        CHECK(refused->body == content);
+        CHECK(got.empty());
+    }
+    status = 200;
+    CHECK(transport.send({.url = server->url()}, {}).value().body == content);  // the sink is forgotten
+}
+
+TEST_CASE("an answer cut short is an error to a sink, too") {
+    const auto server = RawServer::http([](Connection& c, const std::string&) {
+        c.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+        return false;
+    });
+    std::string got;
+    const bw::TakeBytes sink = [&](std::string_view bytes) -> bw::Result<void> { got += bytes; return {}; };
+    CHECK(bw::CurlTransport{}.send({.url = server->url()}, {.sink = &sink}).error().code() == Errc::truncated);
+    CHECK(got == "only this");
+}
+
+TEST_CASE("a sink that fails ends the exchange, and the transport goes on") {
+    const auto server = RawServer::answering(bw::test::answer(200, std::string(100'000, 'y')));
+    const bw::CurlTransport transport;
+    const bw::TakeBytes full = [](std::string_view) { return bw::Result<void>{bw::fail(Errc::failure, "disk full")}; };
+    const bw::TakeBytes throws = [](std::string_view) -> bw::Result<void> { throw std::runtime_error{"mine"}; };
+    const auto failed = transport.send({.url = server->url()}, {.sink = &full});
+    CHECK(failed.error().code() == Errc::sink_failed);
+    CHECK(failed.error().detail() == "disk full");
+    const auto thrown = transport.send({.url = server->url()}, {.sink = &throws});
+    CHECK(thrown.error().code() == Errc::sink_failed);
+    CHECK_THROWS_WITH(std::rethrow_exception(thrown.error().exception()), "mine");
+    CHECK(transport.send({.url = server->url()}));
+}
+
+TEST_CASE("progress runs both ways up to the totals, and can cancel") {
+    const auto server = RawServer::answering(bw::test::answer(200, std::string(100'000, 'y')));
+    const bw::CurlTransport transport;
+    std::vector<bw::Progress> seen;
+    const bw::OnProgress note = [&](const bw::Progress& progress) {
+        seen.push_back(progress);
+        return true;
+    };
+    REQUIRE(transport.send({.method = bw::Method::put, .url = server->url(), .body = bw::one_shot_body(xs(50'000), 50'000)},
+                           {.progress = &note}));
+    REQUIRE_FALSE(seen.empty());
+    CHECK(seen.back() == bw::Progress{50'000, 50'000, 100'000, 100'000});
+    for (std::size_t i = 1; i < seen.size(); ++i) {
+        CHECK(seen[i].sent >= seen[i - 1].sent);
+        CHECK(seen[i].received >= seen[i - 1].received);
+    }
+    seen.clear();
+    REQUIRE(transport.send({.url = server->url()}));
+    CHECK(seen.empty());
+    const bw::OnProgress stop = [](const bw::Progress& progress) { return progress.received == 0; };
+    CHECK(transport.send({.url = server->url()}, {.progress = &stop}).error().code() == Errc::cancelled);
+    CHECK(transport.send({.url = server->url()}));
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -52,6 +53,17 @@ public:
     ~Listener() { ::close(socket_); }
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
+
+    /// On a Unix domain socket at `path`.
+    explicit Listener(const std::string& path, int backlog = 64)
+        : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+        if (socket_ < 0 || ::bind(socket_, generic, sizeof address) != 0 || ::listen(socket_, backlog) != 0)
+            throw std::runtime_error{"Listener: cannot listen"};
+    }
 
     int socket() const noexcept { return socket_; }
     std::uint16_t port() const noexcept { return port_; }

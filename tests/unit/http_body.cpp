@@ -118,7 +118,7 @@ TEST_CASE("a file that is missing or not a regular one is refused before anythin
     const World world;
     const ScriptedTransport service = ScriptedTransport::always(Response{.status = 200});
     const auto client = world.client(service);
-    for (const std::filesystem::path path : {"/nowhere/at/all", "/dev/null", "/tmp"}) {
+    for (const std::filesystem::path& path : {std::filesystem::path{"/nowhere/at/all"}, std::filesystem::path{"/dev/null"}, std::filesystem::path{"/tmp"}}) {
         const auto answer = client.put("/x", {.body = bw::from_file(path)});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::invalid_request);

@@ -30,7 +30,7 @@ public:
         : cache_{std::move(cache)}, options_{options}, clock_{store.clock()} {}
 
     Before before(Lane& lane, auto& call) const {
-        if (!call.request.method.is_safe()) return proceed;
+        if (!call.request.method.is_safe() || call.download != nullptr) return proceed;
         const auto ttl = call.options.cache_ttl ? call.options.cache_ttl : options_.ttl;
         const CacheControl asked = parse_cache_control(call.request.headers);
         if (!ttl || *ttl <= Duration{0} || asked.no_store) return proceed;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/client/download.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/request.hpp>
@@ -25,6 +26,7 @@ public:
     Timeline timeline{};
     const EndpointLimiter* endpoint = nullptr;  ///< The limiter of this call's endpoint, if endpoints have one.
     const EndpointLimiter* steered = nullptr;   ///< The limiter that heeds what the answer says about the quota.
+    Download* download = nullptr;               ///< Where a good answer's body goes, if not into the response.
     std::shared_ptr<const Response> stale{};    ///< An answer past its lifetime that may stand in for an error.
 
     /// As any call does, but an attempt's end also tells the status of a good answer.

@@ -69,6 +69,13 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
                      .connect_timeout = options.timeouts.connect,
                      .max_response_bytes = options.max_response_bytes,
                      .resendable = !call.only_once};
+    if (call.options.progress) send.progress = &call.options.progress;
+    Result<void> ready{};
+    if (call.download != nullptr) {
+        send.sink = &call.download->sink();
+        send.max_sink_bytes = call.options.max_saved_bytes;
+        ready = call.download->restart();
+    }
     const auto make = [&](const Request& request) -> Result<Response> {
         if (send.timeout <= Duration{0}) return fail(Error{Errc::attempt_timeout});
         return transport.send(request, send);
@@ -100,7 +107,7 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
             redirect = *std::move(response);
         }
     };
-    Result<Response> result = make(call.request);
+    Result<Response> result = ready ? make(call.request) : fail(std::move(ready.error()));
     if (result && is_redirect_status(result->status) && options.redirects.max > 0) result = follow(*std::move(result));
     if (result && is_error_status(result->status)) result = fail(status_error(*std::move(result)));
     call.now.forget();
@@ -108,7 +115,9 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
     if (!result && result.error().code() == Errc::attempt_timeout && call.deadline < attempt_over) {
         result.error().set_code(Errc::deadline_exceeded);
     }
-    if (call.request.body && call.request.body->is_spent()) forbid_another(call, options, result);
+    if ((call.request.body && call.request.body->is_spent()) ||
+        (call.download != nullptr && call.download->is_spent()))
+        forbid_another(call, options, result);
     Attempt attempt{.number = call.attempt, .began = began - call.began, .took = call.now() - began};
     if (result) {
         attempt.status = result->status;

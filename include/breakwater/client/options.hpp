@@ -8,11 +8,14 @@
 #include <breakwater/fallback.hpp>
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/file_body.hpp>
+#include <breakwater/http/form.hpp>
 #include <breakwater/http/headers.hpp>
+#include <breakwater/http/multipart.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/sink.hpp>
 #include <breakwater/http/target.hpp>
 #include <breakwater/http/url.hpp>
 #include <breakwater/rate_limiter/options.hpp>
@@ -201,13 +204,19 @@ struct RequestOptions {
     PathParameters path{};                                     ///< For the `{name}` places of the target.
     Headers headers{};                                         ///< Replace the client's of the same name.
     nlohmann::json json = nlohmann::json::value_t::discarded;  ///< The body, as application/json.
-    std::optional<Body> body{};  ///< Bytes, `from_file(path)`, `replayable_body(…)` or `one_shot_body(…)`.
+    // At most one of json, form, multipart and body.
+    Form form{};                          ///< The body, as application/x-www-form-urlencoded.
+    Multipart multipart{};                ///< The body, as multipart/form-data.
+    std::optional<Body> body{};           ///< Bytes, `from_file(path)`, `replayable_body(…)` or `one_shot_body(…)`.
     std::optional<Duration> timeout{};    ///< Of each attempt; replaces the client's.
     std::optional<Duration> deadline{};   ///< Of the call; replaces the client's.
     std::optional<Duration> cache_ttl{};  ///< Replaces the client's; 0 s keeps this call away from the cache.
     IdempotencyKey idempotency_key{};
     ResponseFallback fallback{};  ///< Replaces the client's.
     std::stop_token stop{};
+    Sink save_to{};  ///< Where a 2xx answer's body goes, such as `to_file(path)`. Such a call knows no cache.
+    std::optional<std::uint64_t> max_saved_bytes{};  ///< The most that is saved. Default: no limit.
+    OnProgress progress{};                           ///< Told how far each attempt is; see there.
     std::string tag{};  ///< What kind of call it is, for rules about some kinds: `circuit_breaker.uncounted_tags`.
 };
 

@@ -69,13 +69,8 @@ public:
         Headers own = std::exchange(request.headers, headers_);
         override_by(request.headers, own);
         override_by(request.headers, options.headers);
-        if (options.json.is_discarded() ? false : options.body.has_value()) return bad("json and body: give one");
-        if (!options.json.is_discarded()) {
-            const Json& document = options.json;
-            request.body = document.dump(-1, ' ', false, Json::error_handler_t::replace);
-            if (!request.headers.contains("Content-Type")) request.headers.add("Content-Type", "application/json");
-        } else if (options.body) {
-            request.body = options.body;
+        if (!options.json.is_discarded() || options.body || !options.form.empty() || !options.multipart.empty()) {
+            if (auto ok = fill_body<Json>(request, options); !ok) return ok;
         }
         if (const std::string* key = options.idempotency_key.given()) {
             if (key->empty()) return bad("idempotency_key: must not be empty");
@@ -88,6 +83,38 @@ public:
     }
 
 private:
+    template <class Json>
+    [[gnu::noinline]] static Result<void> fill_body(Request& request, const RequestOptions& options) {
+        std::string_view first;
+        for (const auto& [kind, is_given] : {std::pair{"json", !options.json.is_discarded()},
+                                             {"form", !options.form.empty()},
+                                             {"multipart", !options.multipart.empty()},
+                                             {"body", options.body.has_value()}}) {
+            if (!is_given) continue;
+            if (!first.empty())
+                return fail(Errc::invalid_request, std::string{first} + " and " + kind + ": give one");
+            first = kind;
+        }
+        const auto fill = [&](Body body, std::string type) {
+            request.body = std::move(body);
+            if (!request.headers.contains("Content-Type")) request.headers.add("Content-Type", std::move(type));
+        };
+        if (options.body) {
+            request.body = options.body;
+        } else if (!options.form.empty()) {
+            fill(form_text(options.form), "application/x-www-form-urlencoded");
+        } else if (!options.multipart.empty()) {
+            auto encoded = encode(options.multipart);
+            if (!encoded) return fail(std::move(encoded.error()));
+            request.body = std::move(encoded->body);
+            request.headers.set("Content-Type", std::move(encoded->content_type));  // it names the boundary
+        } else {
+            const Json& document = options.json;
+            fill(document.dump(-1, ' ', false, Json::error_handler_t::replace), "application/json");
+        }
+        return {};
+    }
+
     Result<void> resolve(Request& request, std::string_view target, const RequestOptions& options) const {
         if (base_ && options.path.empty() && is_plain(target)) {  // nothing in it to check, fold or encode
             request.url.reserve(prefix_.size() + target.size() + (options.query.empty() ? 0 : 64));

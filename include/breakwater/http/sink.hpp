@@ -4,8 +4,10 @@
 
 #include <concepts>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -68,6 +70,19 @@ private:
 /// directory cannot be written, is `Errc::invalid_request` before anything is sent.
 inline Sink to_file(std::filesystem::path path) { return Sink::file(std::move(path)); }
 
+/// Gives bytes to a sink, for transports: whatever goes wrong is `Errc::sink_failed`.
+inline Result<void> give(const TakeBytes& sink, std::string_view bytes) {
+    try {
+        auto taken = sink(bytes);
+        if (!taken) taken.error().set_code(Errc::sink_failed).set_sent(Sent::maybe);
+        return taken;
+    } catch (...) {
+        Error error{Errc::sink_failed, "the sink threw"};
+        error.set_exception(std::current_exception());
+        return fail(std::move(error));
+    }
+}
+
 /// How far an exchange is. The bytes are those on the wire, so before decompression.
 struct Progress {
     std::uint64_t sent = 0;
@@ -81,5 +96,17 @@ struct Progress {
 /// Told of an exchange's progress on the thread that sends; false cancels the call, and so does what it throws (which
 /// is in the error). Each attempt begins at 0.
 using OnProgress = std::function<bool(const Progress&)>;
+
+/// Tells of the progress, for transports: what ends the exchange is `Errc::cancelled`.
+inline Result<void> tell(const OnProgress& listener, const Progress& progress) {
+    try {
+        if (listener(progress)) return {};
+        return fail(Errc::cancelled, "by the progress callback");
+    } catch (...) {
+        Error error{Errc::cancelled, "the progress callback threw"};
+        error.set_exception(std::current_exception());
+        return fail(std::move(error));
+    }
+}
 
 }  // namespace breakwater

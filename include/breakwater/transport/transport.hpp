@@ -2,12 +2,15 @@
 
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/sink.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/timeline.hpp>
 
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <stop_token>
 
 namespace breakwater {
@@ -24,6 +27,12 @@ struct SendOptions {
     /// Whether the request may reach the service twice: an idempotent method or an idempotency key. A transport that
     /// cannot keep the layers below it from repeating a request must refuse one for which this is false.
     bool resendable = false;
+    /// Takes the body of a 2xx answer, decompressed, instead of `Response::body`. Belongs to the caller; null: nobody.
+    const TakeBytes* sink = nullptr;
+    /// The most the sink takes; more is `Errc::too_large`. Default: no limit.
+    std::optional<std::uint64_t> max_sink_bytes{};
+    /// Is told how far the exchange is. Belongs to the caller; null: nobody.
+    const OnProgress* progress = nullptr;
 };
 
 /// Turns one `Request` into one `Response` or one `Error`.

@@ -3,12 +3,14 @@
 #include <breakwater/errc.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/sink.hpp>
 
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,7 +25,13 @@ class Answer {
 public:
     enum class Body : std::uint8_t { expected, none };  ///< `none`: an answer to HEAD, whatever it announces.
 
-    void begin(Body body, std::size_t max_header_bytes, std::size_t max_body_bytes) {
+    /// The body of a 2xx answer goes to `sink`, if there is one, up to `max_sink_bytes`.
+    void begin(Body body, std::size_t max_header_bytes, std::size_t max_body_bytes, const TakeBytes* sink = nullptr,
+               std::optional<std::uint64_t> max_sink_bytes = {}) {
+        given_sink_ = sink;
+        sink_ = nullptr;
+        sink_bytes_left_ = max_sink_bytes.value_or(std::numeric_limits<std::uint64_t>::max());
+        failure_.reset();
         response_ = {};
         header_bytes_left_ = max_header_bytes;
         max_body_bytes_ = max_body_bytes;
@@ -38,6 +46,9 @@ public:
         const char* reason;
     };
     const std::optional<Refusal>& refusal() const noexcept { return refusal_; }
+
+    /// The sink's own error, if it has failed.
+    std::optional<Error>& failure() noexcept { return failure_; }
 
     /// Whether the final answer's headers are complete.
     bool has_headers() const noexcept { return awaits_ == Awaits::body; }
@@ -122,8 +133,10 @@ private:
             return true;
         }
         awaits_ = Awaits::body;
+        if (response_.status < 300) sink_ = given_sink_;
         const bool has_no_body = body_ == Body::none || response_.status == 204 || response_.status == 304;
         if (!announced_ || is_encoded_ || has_no_body) return true;
+        if (sink_ != nullptr) return *announced_ <= sink_bytes_left_ || refuse(Errc::too_large, "its body");
         if (*announced_ > max_body_bytes_) return refuse(Errc::too_large, "its body");
         // An announcement costs the server nothing, so what is set aside for it beforehand is bounded.
         response_.body.reserve(std::min(*announced_, std::size_t{1} << 20));
@@ -131,12 +144,25 @@ private:
     }
 
     bool body_bytes(std::string_view bytes) {
+        if (sink_ != nullptr) return sink_bytes(bytes);
         if (bytes.size() > max_body_bytes_ - response_.body.size()) return refuse(Errc::too_large, "its body");
         response_.body.append(bytes);
         return true;
     }
 
+    bool sink_bytes(std::string_view bytes) {
+        if (bytes.size() > sink_bytes_left_) return refuse(Errc::too_large, "its body");
+        sink_bytes_left_ -= bytes.size();
+        auto taken = give(*sink_, bytes);
+        if (!taken) failure_ = std::move(taken.error());
+        return taken.has_value();
+    }
+
     Response response_;
+    const TakeBytes* given_sink_ = nullptr;
+    const TakeBytes* sink_ = nullptr;  // once the answer is known to be for it
+    std::uint64_t sink_bytes_left_ = 0;
+    std::optional<Error> failure_;
     std::size_t header_bytes_left_ = 0;
     std::size_t max_body_bytes_ = 0;
     std::optional<std::size_t> announced_;

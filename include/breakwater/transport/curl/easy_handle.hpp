@@ -3,6 +3,7 @@
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/sink.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/transport/curl/answer.hpp>
 #include <breakwater/transport/curl/error.hpp>
@@ -74,6 +75,7 @@ private:
 
     Result<void> set_url(const std::string& url);
     Result<void> set_body(const std::optional<Body>& body);
+    void set_progress(const OnProgress* listener);
     void set_timeouts(const SendOptions& options);
     void set_method(const Method& method, Form form);
     void set_headers(const Headers& headers, Form form);
@@ -82,6 +84,8 @@ private:
 
     static int on_issue(void* self, char*, char*, int, int) noexcept;
     static std::size_t on_read(char* data, std::size_t size, std::size_t count, void* self) noexcept;
+    static int on_progress(void* self, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
+                           curl_off_t sent) noexcept;
     static int on_seek(void*, curl_off_t, int) noexcept;
     static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept;
 
@@ -91,6 +95,8 @@ private:
     Progress progress_;
     std::optional<BodyTransfer> transfer_;  // of a body that is read while it is sent
     std::optional<Error> failure_;          // why a callback stopped the exchange
+    const OnProgress* listener_ = nullptr;
+    breakwater::Progress told_{};
     char message_[CURL_ERROR_SIZE] = {};
 
     // What libcurl has been told last.
@@ -111,7 +117,11 @@ inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, e
     set(CURLOPT_NOSIGNAL, 1L);    // see SigpipeGuard
     set(CURLOPT_QUICK_EXIT, 1L);  // breaking off does not wait for a resolver thread
     set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_PROXY, "");            // environment variables are not to redirect credentials
+    // Given even if empty: environment variables are not to redirect credentials.
+    set(CURLOPT_PROXY, options.proxy ? options.proxy->c_str() : "");
+    set(CURLOPT_NOPROXY, options.no_proxy.c_str());
+    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's answer to CONNECT is not the service's
+    if (options.unix_socket) set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket->c_str());
     set(CURLOPT_ACCEPT_ENCODING, "");  // decode what comes; set_headers says what is asked for
     const long idle = std::chrono::ceil<std::chrono::duration<long>>(options.max_idle_time).count();
     set(CURLOPT_MAXAGE_CONN, idle);
@@ -119,8 +129,18 @@ inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, e
     const bool verify = options.tls_verification == TlsVerification::full;
     set(CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
     set(CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
-    set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));  // or newer
-    if (options.ca_file) set(CURLOPT_CAINFO, options.ca_file->c_str());
+    const bool only_newest = options.min_tls_version == TlsVersion::tls1_3;
+    set(CURLOPT_SSLVERSION, static_cast<long>(only_newest ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
+    if (options.ca_file || options.ca_directory) {  // instead of both of the system's
+        curl_easy_setopt(easy_.get(), CURLOPT_CAPATH, nullptr);  // may be unknown to the TLS library
+        set(CURLOPT_CAINFO, options.ca_file ? options.ca_file->c_str() : nullptr);
+    }
+    if (options.ca_directory) set(CURLOPT_CAPATH, options.ca_directory->c_str());
+    if (const ClientCertificate& own = options.client_certificate; !own.certificate_file.empty()) {
+        set(CURLOPT_SSLCERT, own.certificate_file.c_str());
+        set(CURLOPT_SSLKEY, own.key_file.empty() ? own.certificate_file.c_str() : own.key_file.c_str());
+        if (!own.key_password.empty()) set(CURLOPT_KEYPASSWD, own.key_password.c_str());
+    }
     const auto version = [&]() -> long {
         switch (options.http_version) {
             case HttpVersion::automatic: break;
@@ -138,6 +158,8 @@ inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, e
     set(CURLOPT_READFUNCTION, &EasyHandle::on_read);
     set(CURLOPT_READDATA, this);
     set(CURLOPT_SEEKFUNCTION, &EasyHandle::on_seek);
+    set(CURLOPT_XFERINFOFUNCTION, &EasyHandle::on_progress);
+    set(CURLOPT_XFERINFODATA, this);
     set(CURLOPT_PREREQFUNCTION, &EasyHandle::on_issue);
     set(CURLOPT_PREREQDATA, this);
     set(CURLOPT_OPENSOCKETFUNCTION, &EasyHandle::on_open_socket);
@@ -191,7 +213,8 @@ inline Result<void> EasyHandle::prepare(const Request& request, const SendOption
     message_[0] = '\0';
     progress_ = {.times_issued = 0, .connect_timeout_is_shorter = connect_timeout_ < timeout_};
     answer_.begin(is_head ? Answer::Body::none : Answer::Body::expected, options_.max_header_bytes,
-                  options.max_response_bytes);
+                  options.max_response_bytes, options.sink, options.max_sink_bytes);
+    set_progress(options.progress);
     return {};
 }
 
@@ -247,6 +270,29 @@ inline std::size_t EasyHandle::on_read(char* data, std::size_t size, std::size_t
 
 /// A body is sent once: to begin it again is the retry policy's to decide.
 inline int EasyHandle::on_seek(void*, curl_off_t, int) noexcept { return CURL_SEEKFUNC_FAIL; }
+
+inline void EasyHandle::set_progress(const OnProgress* listener) {
+    if ((listener != nullptr) != (listener_ != nullptr)) set(CURLOPT_NOPROGRESS, listener != nullptr ? 0L : 1L);
+    listener_ = listener;
+    told_ = {};
+}
+
+inline int EasyHandle::on_progress(void* self, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
+                                   curl_off_t sent) noexcept {
+    auto& own = *static_cast<EasyHandle*>(self);
+    const auto count = [](curl_off_t bytes) { return static_cast<std::uint64_t>(std::max<curl_off_t>(bytes, 0)); };
+    const auto known = [&](curl_off_t bytes) { return bytes > 0 ? std::optional{count(bytes)} : std::nullopt; };
+    const breakwater::Progress now{count(sent), known(to_send), count(received), known(to_receive)};
+    if (own.listener_ == nullptr || now == own.told_) return 0;
+    try {
+        own.told_ = now;
+        auto told = tell(*own.listener_, now);
+        if (told) return 0;
+        own.failure_ = std::move(told.error());
+    } catch (const std::exception&) {  // out of memory: must not travel through C
+    }
+    return 1;
+}
 
 inline void EasyHandle::set_timeouts(const SendOptions& options) {
     const auto milliseconds = [](Duration span) {
@@ -310,6 +356,7 @@ inline void EasyHandle::append(const std::string& line) {
 
 inline Result<Response> EasyHandle::finish(CURLcode verdict) {
     transfer_.reset();
+    if (answer_.failure()) failure_ = std::move(answer_.failure());
     if (failure_) return fail(std::move(failure_->set_sent(sent())));
     if (const auto& refusal = answer_.refusal()) {
         Error error{refusal->code, refusal->reason};

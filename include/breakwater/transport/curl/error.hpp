@@ -158,6 +158,9 @@ inline Error explain(CURLcode code, std::string_view message, Progress progress)
     Errc errc = errc_of(code).value_or(Errc::transport_failed);
     if (progress.times_issued == 0) {
         if (code == CURLE_OPERATION_TIMEDOUT && progress.connect_timeout_is_shorter) errc = Errc::connect_timeout;
+        if (errc == Errc::receive_failed && message.find("CONNECT") != message.npos) {
+            errc = Errc::connect_failed;  // a proxy that does not let us through
+        }
     } else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
         errc = Errc::protocol_error;  // an answer that is no HTTP, taken for HTTP/0.9
     } else if (progress.times_issued > 1 || was_never_sent(errc)) {
@@ -166,6 +169,9 @@ inline Error explain(CURLcode code, std::string_view message, Progress progress)
                : message.starts_with("Recv failure") ? Errc::receive_failed
                                                      : Errc::empty_answer;
         if (errc == Errc::empty_answer) message = "it was kept alive from an earlier request";
+    } else if (errc == Errc::receive_failed && message.find(" alert ") != message.npos &&
+               message.find("certificate") != message.npos) {
+        errc = Errc::tls_failed;  // a TLS 1.3 server rejects the client's certificate after the request has left
     } else if (errc == Errc::receive_failed && message.find("chunked-encoding") != message.npos) {
         errc = Errc::protocol_error;  // libcurl 7.88 has no code of its own for a broken chunk
     }

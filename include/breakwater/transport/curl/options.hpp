@@ -27,12 +27,33 @@ enum class TlsVerification : std::uint8_t {
     none,  ///< Anyone on the way can read and change everything. For experiments only.
 };
 
+/// The oldest TLS spoken.
+enum class TlsVersion : std::uint8_t { tls1_2, tls1_3 };
+
+/// How a client proves who it is in the TLS handshake. Off while `certificate_file` is empty.
+struct ClientCertificate {
+    std::string certificate_file{};  ///< PEM; with the intermediate authorities behind it, if there are any.
+    std::string key_file{};          ///< PEM. Empty (the default): the key is in `certificate_file`.
+    std::string key_password{};      ///< Of an encrypted key; in no message.
+};
+
 /// How a `CurlTransport` connects. Applies to all its copies.
 struct CurlOptions {
     HttpVersion http_version = HttpVersion::automatic;
     TlsVerification tls_verification = TlsVerification::full;
     /// A PEM file with the authorities to trust instead of the system's.
     std::optional<std::string> ca_file{};
+    /// The same as a directory of them, named by their hashes (`openssl rehash`). Both may be given.
+    std::optional<std::string> ca_directory{};
+    TlsVersion min_tls_version = TlsVersion::tls1_2;
+    ClientCertificate client_certificate{};
+    /// "http://proxy.test:3128", also https, socks5 (names resolved here) and socks5h (by the proxy), with
+    /// "user:password@" if it asks for them: they are in no message. Default: none; the environment is not asked.
+    std::optional<std::string> proxy{};
+    /// Hosts reached without the proxy, with commas between; a domain means its subdomains too, "*" all.
+    std::string no_proxy{};
+    /// The path of a Unix domain socket to connect to, whatever host and port the URL names. At most 107 bytes.
+    std::optional<std::string> unix_socket{};
     /// Sent if a request has no `User-Agent` of its own; printable ASCII. None by default, as with libcurl itself; a
     /// few services insist on one. (Each header costs about 0.5 us in libcurl 7.88.)
     std::optional<std::string> user_agent{};
@@ -53,6 +74,24 @@ inline Result<void> validate(const CurlOptions& options, std::string_view path =
     if (options.ca_file && options.ca_file->empty()) {
         return fail(Errc::invalid_options, std::string{path} + ".ca_file: must be a path, got \"\"");
     }
+    const auto wrong = [&](const char* field, std::string_view why) {
+        return fail(Errc::invalid_options, std::string{path} + "." + field + ": " + std::string{why});
+    };
+    if (options.ca_directory && options.ca_directory->empty()) return wrong("ca_directory", "must be a path, got \"\"");
+    const ClientCertificate& certificate = options.client_certificate;
+    if (certificate.certificate_file.empty() && !(certificate.key_file.empty() && certificate.key_password.empty()))
+        return wrong("client_certificate.certificate_file", "must be given with a key_file or key_password");
+    if (options.proxy) {  // never repeated: it may hold a password
+        constexpr std::string_view schemes[] = {"http://", "https://", "socks5://", "socks5h://"};
+        const std::string_view proxy = *options.proxy;
+        const auto* scheme = std::ranges::find_if(schemes, [&](auto s) { return proxy.starts_with(s); });
+        const bool is_clean = std::ranges::all_of(proxy, [](char c) { return c > ' ' && c <= '~'; });
+        if (scheme == std::end(schemes) || proxy.size() == scheme->size() || !is_clean)
+            return wrong("proxy", "must be a URL with http, https, socks5 or socks5h");
+        if (options.unix_socket) return wrong("proxy", "must not be given with a unix_socket");
+    }
+    if (options.unix_socket && (options.unix_socket->empty() || options.unix_socket->size() > 107))
+        return wrong("unix_socket", "must be a path of 1 to 107 bytes");
     const auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
     if (const auto& agent = options.user_agent) {
         if (agent->empty() || !std::all_of(agent->begin(), agent->end(), is_printable)) {
