@@ -112,12 +112,15 @@ TEST_CASE("a streamed body is never sent twice on a connection that dies, replay
     const bw::CurlTransport transport;
     REQUIRE(transport.send({.url = server->url()}));
     int opened = 0;
-    const bw::Body body = one_shot ? bw::one_shot_body(xs(100), 100) : bw::replayable_body([&] {
-        ++opened;
-        return xs(100);
-    }, 100);
-    const auto answer = transport.send({.method = bw::Method::put, .url = server->url(), .body = body},
-                                       {.resendable = true});
+    const bw::Body body = one_shot ? bw::one_shot_body(xs(100), 100)
+                                   : bw::replayable_body(
+                                         [&] {
+                                             ++opened;
+                                             return xs(100);
+                                         },
+                                         100);
+    const auto answer =
+        transport.send({.method = bw::Method::put, .url = server->url(), .body = body}, {.resendable = true});
     REQUIRE_FALSE(answer);
     CHECK(answer.error().sent() == Sent::maybe);
     std::this_thread::sleep_for(20ms);  // a second copy would be here by now
@@ -147,9 +150,8 @@ TEST_CASE("a large streamed body is in memory by the piece only") {
 TEST_CASE("a sink takes the decoded body of a 2xx answer piece by piece, and of no other") {
     const std::string content(200'000, 'y');
     int status = 200;
-    const auto server = RawServer::http([&](Connection& c, const std::string&) {
-        return c.send(bw::test::answer(status, content));
-    });
+    const auto server =
+        RawServer::http([&](Connection& c, const std::string&) { return c.send(bw::test::answer(status, content)); });
     const bw::CurlTransport transport;
     std::string got;
     std::size_t pieces = 0;
@@ -183,7 +185,10 @@ TEST_CASE("an answer cut short is an error to a sink, too") {
         return false;
     });
     std::string got;
-    const bw::TakeBytes sink = [&](std::string_view bytes) -> bw::Result<void> { got += bytes; return {}; };
+    const bw::TakeBytes sink = [&](std::string_view bytes) -> bw::Result<void> {
+        got += bytes;
+        return {};
+    };
     CHECK(bw::CurlTransport{}.send({.url = server->url()}, {.sink = &sink}).error().code() == Errc::truncated);
     CHECK(got == "only this");
 }
@@ -210,8 +215,9 @@ TEST_CASE("progress runs both ways up to the totals, and can cancel") {
         seen.push_back(progress);
         return true;
     };
-    REQUIRE(transport.send({.method = bw::Method::put, .url = server->url(), .body = bw::one_shot_body(xs(50'000), 50'000)},
-                           {.progress = &note}));
+    REQUIRE(
+        transport.send({.method = bw::Method::put, .url = server->url(), .body = bw::one_shot_body(xs(50'000), 50'000)},
+                       {.progress = &note}));
     REQUIRE_FALSE(seen.empty());
     CHECK(seen.back() == bw::Progress{50'000, 50'000, 100'000, 100'000});
     for (std::size_t i = 1; i < seen.size(); ++i) {

@@ -118,7 +118,8 @@ TEST_CASE("a file that is missing or not a regular one is refused before anythin
     const World world;
     const ScriptedTransport service = ScriptedTransport::always(Response{.status = 200});
     const auto client = world.client(service);
-    for (const std::filesystem::path& path : {std::filesystem::path{"/nowhere/at/all"}, std::filesystem::path{"/dev/null"}, std::filesystem::path{"/tmp"}}) {
+    for (const std::filesystem::path& path : {std::filesystem::path{"/nowhere/at/all"},
+                                              std::filesystem::path{"/dev/null"}, std::filesystem::path{"/tmp"}}) {
         const auto answer = client.put("/x", {.body = bw::from_file(path)});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::invalid_request);
@@ -154,8 +155,8 @@ TEST_CASE("a one-shot body does not take the blame where no retry would have bee
     world.options.retry.max_retries = 1;
     const auto stopped_by = [&](int status, const bw::Method& method) {
         const ScriptedTransport service{Response{.status = status}};
-        const auto answer = world.client(service).send({.method = method, .url = "/x"},
-                                                       {.body = bw::one_shot_body(reader("once"))});
+        const auto answer =
+            world.client(service).send({.method = method, .url = "/x"}, {.body = bw::one_shot_body(reader("once"))});
         return answer.error().stopped_by();
     };
     CHECK(stopped_by(503, bw::Method::put) == Errc::not_replayable);
@@ -182,8 +183,7 @@ TEST_CASE("a spent one-shot body given to another call is refused unsent and say
 
 TEST_CASE("a redirect that needs a one-shot body again is refused") {
     const World world;
-    const ScriptedTransport service{Response{.status = 307, .headers = {{"Location", "/y"}}},
-                                    Response{.status = 200}};
+    const ScriptedTransport service{Response{.status = 307, .headers = {{"Location", "/y"}}}, Response{.status = 200}};
     const auto answer = world.client(service).get("/x", {.body = bw::one_shot_body(reader("once"))});
     REQUIRE_FALSE(answer);
     CHECK(answer.error().code() == Errc::redirect_refused);

@@ -23,11 +23,10 @@ using bw::ScriptedTransport;
 namespace {
 
 auto client(ScriptedTransport service) {
-    return bw::ResilientClient{
-        bw::ClientOptions{.name = "forms",
-                          .base_url = "http://service.test",
-                          .retry = {.backoff = {.base = std::chrono::milliseconds{1}}}},
-        std::move(service)};
+    return bw::ResilientClient{bw::ClientOptions{.name = "forms",
+                                                 .base_url = "http://service.test",
+                                                 .retry = {.backoff = {.base = std::chrono::milliseconds{1}}}},
+                               std::move(service)};
 }
 
 std::string boundary_of(const bw::Request& request) {
@@ -71,17 +70,18 @@ TEST_CASE("a multipart body holds fields, bytes and files") {
                                   "\r\nContent-Disposition: form-data; name=\"raw\"; filename=\"r.bin\"\r\n"
                                   "Content-Type: application/octet-stream\r\n\r\n\1\2\r\n" +
                                   b + "\r\nContent-Disposition: form-data; name=\"disk\"; filename=\"" +
-                                  path.filename().string() +
-                                  "\"\r\nContent-Type: text/plain\r\n\r\nfrom disk\r\n" + b + "--\r\n");
+                                  path.filename().string() + "\"\r\nContent-Type: text/plain\r\n\r\nfrom disk\r\n" + b +
+                                  "--\r\n");
     }
 }
 
 TEST_CASE("names and filenames cannot break out of their header") {
     const std::string text =
         encoded({{.name = "a\"; filename=\"x", .body = "v", .filename = "evil\"\r\nContent-Type: text/html\r\n\r\n"}});
-    CHECK_THAT(text, Catch::Matchers::ContainsSubstring(
-                         "; name=\"a%22; filename=%22x\"; filename=\"evil%22%0D%0AContent-Type: text/html%0D%0A%0D%0A\"\r\n"
-                         "Content-Type: application/octet-stream\r\n\r\nv\r\n"));
+    CHECK_THAT(text,
+               Catch::Matchers::ContainsSubstring(
+                   "; name=\"a%22; filename=%22x\"; filename=\"evil%22%0D%0AContent-Type: text/html%0D%0A%0D%0A\"\r\n"
+                   "Content-Type: application/octet-stream\r\n\r\nv\r\n"));
 }
 
 TEST_CASE("a boundary is new each time and in none of the parts") {

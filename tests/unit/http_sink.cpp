@@ -173,7 +173,8 @@ TEST_CASE("a file that cannot be written is refused before anything is sent") {
     const Directory directory;
     const ScriptedTransport service = ScriptedTransport::always(Response{.status = 200});
     const auto client = world.client(service);
-    for (const std::filesystem::path& path : {directory.path / "no" / "such", directory.path, std::filesystem::path{"/dev/null"}, std::filesystem::path{}}) {
+    for (const std::filesystem::path& path : {directory.path / "no" / "such", directory.path,
+                                              std::filesystem::path{"/dev/null"}, std::filesystem::path{}}) {
         const auto answer = client.get("/x", {.save_to = bw::to_file(path)});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::invalid_request);
@@ -220,7 +221,8 @@ TEST_CASE("progress is told, and a callback that says no or throws cancels the c
     CHECK(client.put("/x", {.body = "12345", .progress = note}));
     CHECK(seen == bw::Progress{5, 5, 3, 3});
     CHECK(client.get("/x", {.progress = [](const bw::Progress&) { return false; }}).error().code() == Errc::cancelled);
-    const auto thrown = client.get("/x", {.progress = [](const bw::Progress&) -> bool { throw std::runtime_error{"mine"}; }});
+    const auto thrown =
+        client.get("/x", {.progress = [](const bw::Progress&) -> bool { throw std::runtime_error{"mine"}; }});
     CHECK(thrown.error().code() == Errc::cancelled);
     CHECK_THROWS_WITH(std::rethrow_exception(thrown.error().exception()), "mine");
 }

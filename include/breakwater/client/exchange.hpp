@@ -115,8 +115,7 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
     if (!result && result.error().code() == Errc::attempt_timeout && call.deadline < attempt_over) {
         result.error().set_code(Errc::deadline_exceeded);
     }
-    if ((call.request.body && call.request.body->is_spent()) ||
-        (call.download != nullptr && call.download->is_spent()))
+    if ((call.request.body && call.request.body->is_spent()) || (call.download != nullptr && call.download->is_spent()))
         forbid_another(call, options, result);
     Attempt attempt{.number = call.attempt, .began = began - call.began, .took = call.now() - began};
     if (result) {

@@ -91,8 +91,7 @@ private:
                                              {"multipart", !options.multipart.empty()},
                                              {"body", options.body.has_value()}}) {
             if (!is_given) continue;
-            if (!first.empty())
-                return fail(Errc::invalid_request, std::string{first} + " and " + kind + ": give one");
+            if (!first.empty()) return fail(Errc::invalid_request, std::string{first} + " and " + kind + ": give one");
             first = kind;
         }
         const auto fill = [&](Body body, std::string type) {

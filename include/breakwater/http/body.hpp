@@ -184,8 +184,8 @@ public:
         if (*count > to.size()) return fail(Errc::body_failed, "its reader said more than there was room for");
         done_ += *count;
         if (*count == 0 && body_.size && done_ < *body_.size) {
-            return fail(Errc::body_failed, "it ended after " + std::to_string(done_) + " of " +
-                                               std::to_string(*body_.size) + " bytes");
+            return fail(Errc::body_failed,
+                        "it ended after " + std::to_string(done_) + " of " + std::to_string(*body_.size) + " bytes");
         }
         return count;
     }

@@ -76,8 +76,7 @@ inline Result<EncodedMultipart> encode(const Multipart& parts) {
     do {
         boundary = "breakwater-" + make_uuid();
     } while (std::ranges::any_of(parts, [&](const Part& part) {
-        return part.body.text().find(boundary) != std::string::npos ||
-               part.name.find(boundary) != std::string::npos ||
+        return part.body.text().find(boundary) != std::string::npos || part.name.find(boundary) != std::string::npos ||
                (part.filename && part.filename->find(boundary) != std::string::npos);
     }));
 

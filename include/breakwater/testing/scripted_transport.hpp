@@ -49,8 +49,8 @@ private:
 /// A transport for tests: answers from a list, in order, and keeps what it was asked.
 ///
 /// Otherwise it behaves like a real one: it refuses invalid requests and answers that are too large, ends an exchange
-/// that takes longer than the timeout, stops when asked to, reads a streamed body (into the record), and feeds a sink and a progress callback in one go. It is a thread-safe handle; copies share the script and
-/// the record.
+/// that takes longer than the timeout, stops when asked to, reads a streamed body (into the record), and feeds a sink
+/// and a progress callback in one go. It is a thread-safe handle; copies share the script and the record.
 ///
 ///     ScriptedTransport service{Response{.status = 503}, Error{Errc::connect_failed}, Response{.status = 200}};
 class ScriptedTransport {
@@ -121,8 +121,8 @@ public:
 
         Result<Response> result = (*answer)(request);
         const bool is_sunk = result && options.sink != nullptr && result->is_success();
-        const std::uint64_t most = is_sunk ? options.max_sink_bytes.value_or(std::uint64_t{0} - 1)
-                                           : std::uint64_t{options.max_response_bytes};
+        const std::uint64_t most =
+            is_sunk ? options.max_sink_bytes.value_or(std::uint64_t{0} - 1) : std::uint64_t{options.max_response_bytes};
         if (result && result->body.size() > most) return fail(Errc::too_large);
         if (result && options.progress != nullptr) {
             const std::uint64_t sent = request.body ? request.body->text().size() : 0;

@@ -131,7 +131,7 @@ inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, e
     set(CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
     const bool only_newest = options.min_tls_version == TlsVersion::tls1_3;
     set(CURLOPT_SSLVERSION, static_cast<long>(only_newest ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
-    if (options.ca_file || options.ca_directory) {  // instead of both of the system's
+    if (options.ca_file || options.ca_directory) {               // instead of both of the system's
         curl_easy_setopt(easy_.get(), CURLOPT_CAPATH, nullptr);  // may be unknown to the TLS library
         set(CURLOPT_CAINFO, options.ca_file ? options.ca_file->c_str() : nullptr);
     }

@@ -169,8 +169,7 @@ inline Error explain(CURLcode code, std::string_view message, Progress progress)
                : message.starts_with("Recv failure") ? Errc::receive_failed
                                                      : Errc::empty_answer;
         if (errc == Errc::empty_answer) message = "it was kept alive from an earlier request";
-    } else if (errc == Errc::receive_failed && message.find(" alert ") != message.npos &&
-               message.find("certificate") != message.npos) {
+    } else if (errc == Errc::receive_failed && message.find(" alert ") != message.npos) {
         errc = Errc::tls_failed;  // a TLS 1.3 server rejects the client's certificate after the request has left
     } else if (errc == Errc::receive_failed && message.find("chunked-encoding") != message.npos) {
         errc = Errc::protocol_error;  // libcurl 7.88 has no code of its own for a broken chunk

@@ -31,6 +31,9 @@ enum class TlsVerification : std::uint8_t {
 enum class TlsVersion : std::uint8_t { tls1_2, tls1_3 };
 
 /// How a client proves who it is in the TLS handshake. Off while `certificate_file` is empty.
+///
+/// A server that does not like it ends in `Errc::tls_failed`. With TLS 1.3 it says so only after the request has left,
+/// and if it closes before its word is read, in `send_failed` or `receive_failed`, with `Sent::maybe`.
 struct ClientCertificate {
     std::string certificate_file{};  ///< PEM; with the intermediate authorities behind it, if there are any.
     std::string key_file{};          ///< PEM. Empty (the default): the key is in `certificate_file`.
