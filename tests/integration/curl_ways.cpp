@@ -194,3 +194,18 @@ TEST_CASE("ways that cannot work are refused at construction, without repeating 
     CHECK(refusal({.unix_socket = ""}).starts_with("curl.unix_socket: "));
     CHECK(refusal({.unix_socket = std::string(108, 's')}).starts_with("curl.unix_socket: "));
 }
+
+TEST_CASE("the counts tell connections opened from those used again, for all copies") {
+    const auto server = RawServer::answering(bw::test::answer(404, ""));
+    const bw::CurlTransport transport;
+    const bw::CurlTransport copy = transport;
+    CHECK(transport.counts().answers == 0);
+    for (int i = 0; i < 3; ++i) CHECK((i == 1 ? copy : transport).send({.url = server->url()}));
+    CHECK_FALSE(transport.send({.url = "http://127.0.0.1:1/"}));
+    CHECK_FALSE(transport.send({.url = "no url"}));
+    const bw::CurlCounts counts = copy.counts();
+    CHECK(counts.answers == 3);
+    CHECK(counts.reused == 2);
+    CHECK(counts.connections == 1);
+    CHECK(counts.http2 == 0);
+}

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 namespace breakwater {
@@ -61,9 +62,13 @@ public:
         if (options.connect_timeout <= Duration::zero()) return fail(Errc::connect_timeout);
         auto handle = pool_->take();
         auto result = handle->exchange(request, options);
+        pool_->count(handle->connections_opened(), result ? std::string_view{result->http_version} : "");
         pool_->give_back(std::move(handle));
         return result;
     }
+
+    /// Answers, connections opened and reused, HTTP/2: since construction, of all copies. Never blocks.
+    CurlCounts counts() const noexcept { return pool_->counts(); }
 
 private:
     std::shared_ptr<curl::Pool> pool_;

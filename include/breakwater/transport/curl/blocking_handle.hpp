@@ -28,14 +28,20 @@ public:
 
     /// Makes one exchange. One thread at a time.
     Result<Response> exchange(const Request& request, const SendOptions& options) {
+        opened_ = 0;
         if (auto ready = easy_.prepare(request, options); !ready) return fail(std::move(ready.error()));
         std::optional<SigpipeGuard> guard;
         if (easy_.uses_tls()) guard.emplace();
         std::optional<std::stop_callback<Wake>> wake;
         if (options.stop.stop_possible()) wake.emplace(options.stop, Wake{multi_.get()});
         const Attached attached{multi_.get(), easy_.get()};
-        return run(options.stop);
+        auto result = run(options.stop);
+        opened_ = easy_.connections_opened();
+        return result;
     }
+
+    /// How many connections the last exchange has opened.
+    long connections_opened() const noexcept { return opened_; }
 
 private:
     struct Wake {
@@ -74,6 +80,7 @@ private:
 
     std::unique_ptr<CURLM, Cleanup> multi_;  // outlives the easy handle, which is detached by then
     EasyHandle easy_;
+    long opened_ = 0;
 };
 
 }  // namespace breakwater::curl

@@ -53,6 +53,13 @@ public:
         return Error{Errc::cancelled}.set_sent(sent());
     }
 
+    /// How many connections the last exchange has opened: 0 if it reused one.
+    long connections_opened() const noexcept {
+        long count = 0;
+        curl_easy_getinfo(easy_.get(), CURLINFO_NUM_CONNECTS, &count);
+        return count;
+    }
+
     CURL* get() const noexcept { return easy_.get(); }
     bool uses_tls() const noexcept { return uses_tls_; }
 
