@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -123,6 +124,43 @@ void check_transport_contract(MakeWorld&& make_world) {
         }
         CHECK(world.seen().empty());
         CHECK(transport.send(get, {}));
+    }
+    SECTION("a body that is read arrives as bytes do, and a spent one sends nothing") {
+        world.answer_with({.status = 200});
+        const Body body = one_shot_body(
+            [text = std::string{"read while sent"}](std::span<char> to) mutable {
+                const std::size_t count = text.copy(to.data(), std::min<std::size_t>(to.size(), 4));
+                text.erase(0, count);
+                return count;
+            },
+            15);
+        REQUIRE(transport.send({.method = Method::put, .url = get.url, .body = body}, {}));
+        REQUIRE(world.seen().size() == 1);
+        CHECK(world.seen()[0].body == "read while sent");
+        const Result<Response> again = transport.send({.method = Method::put, .url = get.url, .body = body}, {});
+        REQUIRE_FALSE(again);
+        CHECK(again.error().code() == Errc::not_replayable);
+        CHECK(again.error().sent() == Sent::no);
+        CHECK(world.seen().size() == 1);
+    }
+    SECTION("a sink gets the body of a 2xx answer instead of the response, and of no other") {
+        std::string got;
+        const TakeBytes sink = [&](std::string_view bytes) -> Result<void> {
+            got += bytes;
+            return {};
+        };
+        world.answer_with({.status = 200, .body = "for the sink"});
+        const Result<Response> good = transport.send(get, {.max_response_bytes = 1, .sink = &sink});
+        REQUIRE(good);
+        CHECK(good->body.empty());
+        CHECK(got == "for the sink");
+        CHECK(transport.send(get, {.sink = &sink, .max_sink_bytes = 11}).error().code() == Errc::too_large);
+        CHECK(got == "for the sink");
+        world.answer_with({.status = 500, .body = "sorry"});
+        const Result<Response> bad = transport.send(get, {.sink = &sink});
+        REQUIRE(bad);
+        CHECK(bad->body == "sorry");
+        CHECK(got == "for the sink");
     }
     SECTION("a stop requested beforehand sends nothing") {
         world.answer_with({.status = 200});
