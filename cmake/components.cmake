@@ -98,8 +98,8 @@ breakwater_component(breakwater
         http/classify.hpp
         http/date.hpp
         http/detail/characters.hpp
-        http/detail/structured_field.hpp
         http/detail/excerpt.hpp
+        http/detail/structured_field.hpp
         http/detail/uri_parts.hpp
         http/file_body.hpp
         http/form.hpp
