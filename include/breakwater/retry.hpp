@@ -41,6 +41,44 @@ struct NoBudget {
     static Result<void> take(auto&) noexcept { return {}; }
 };
 
+namespace detail {
+
+/// A retry taken from a budget: given back if no attempt is made with it.
+template <class Budget>
+class TakenRetry {
+public:
+    TakenRetry() = default;
+    TakenRetry(const TakenRetry&) = delete;
+    TakenRetry& operator=(const TakenRetry&) = delete;
+    ~TakenRetry() {
+        if (budget_ != nullptr) [[unlikely]]
+            give_back();
+    }
+    void keep(const Budget& budget, unsigned attempts) noexcept {
+        budget_ = &budget;
+        attempts_ = attempts;
+    }
+    /// The call is back, after this many attempts.
+    void settle(unsigned attempts) noexcept {
+        if (budget_ != nullptr && attempts == attempts_) give_back();
+        budget_ = nullptr;
+    }
+
+private:
+    [[gnu::noinline]] void give_back() const noexcept { budget_->give_back(); }
+
+    const Budget* budget_ = nullptr;
+    unsigned attempts_ = 0;  // made when it was taken
+};
+template <>
+class TakenRetry<NoBudget> {
+public:
+    static void keep(const NoBudget&, unsigned) noexcept {}
+    static void settle(unsigned) noexcept {}
+};
+
+}  // namespace detail
+
 /// Makes failed attempts again, after a delay.
 ///
 /// - The call ends with the last real error. If a refusal, the deadline or a stop request cut it short, the error says
@@ -89,6 +127,7 @@ public:
         std::uint32_t retries_ = 0;
         Duration previous_{};
         std::optional<Error> last_;  // the last real error
+        [[no_unique_address]] detail::TakenRetry<Budget> taken_;
     };
 
     Before before(Lane& lane, auto& call) const noexcept {
@@ -102,6 +141,7 @@ public:
 
     template <class T>
     [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+        lane.taken_.settle(call.attempt);
         if (result) [[likely]]
             return is_good(result) || call.only_once ? done : next(lane, call, result);
         return failed(lane, call, result);
@@ -176,6 +216,7 @@ private:
             if (!result) result.error().set_stopped_by(refusal.code());
             return done;
         }
+        lane.taken_.keep(budget_, call.attempt);
         ++lane.retries_;
         call.emit({.kind = EventKind::retry_scheduled,
                    .code = code,

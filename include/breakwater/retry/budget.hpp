@@ -57,7 +57,9 @@ struct RetryBudgetSnapshot {
 ///     const bw::RetryBudget budget{{.ratio = 0.2, .floor_per_second = 3}};
 ///     bw::Pipeline guard{bw::Retry{{.max_retries = 3}, budget}, breaker};
 ///
-/// In any interval t there are at most burst + floor × (t + 1 ms) + ratio × calls retries. After "Site Reliability
+/// In any interval t there are at most burst + floor × (t + 1 ms) + ratio × calls retries, of which those that
+/// were not made in the end (stopped in the delay, refused further in) are given back: an interval may see as many more
+/// as were taken before and given back in it. After "Site Reliability
 /// Engineering" (Beyer et al., 2016), chapter 21, with the saving-up of Finagle's RetryBudget.
 ///
 /// A handle: copies share the budget, and so may any number of `Retry` policies. Thread-safe; never blocks. While no
@@ -92,6 +94,12 @@ public:
         Error refusal = Error::refusal(Errc::budget_exhausted, name());
         if (taken.retry_after >= Duration{0}) refusal.set_retry_after(taken.retry_after);
         return fail(std::move(refusal));
+    }
+
+    /// A retry that was taken is not made; `Retry` says so.
+    void give_back() const noexcept {
+        LazyNow now{shared_->store.clock()};
+        shared_->store.apply(Step{*shared_->cell, machine_options(), RetryBudgetMachine::GiveBack{}}, now);
     }
 
     /// Goes on by other options, of the same name; what is spent is kept. Reaches this handle and its copies. An error

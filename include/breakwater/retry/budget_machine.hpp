@@ -27,6 +27,8 @@ struct RetryBudgetMachine {
     struct Credit {};
     /// Asks for one retry.
     struct Take {};
+    /// A retry that was granted is not made.
+    struct GiveBack {};
     struct Taken {
         bool granted = false;
         Duration retry_after{-1};  ///< If refused: when time alone will have refilled enough; negative for never.
@@ -51,6 +53,11 @@ struct RetryBudgetMachine {
         if (options.per_millisecond == 0 || options.burst < permit) return {};
         return {.retry_after =
                     std::chrono::milliseconds{(over + options.per_millisecond - 1) / options.per_millisecond}};
+    }
+    static constexpr bool apply(State& state, const Options& options, const GiveBack&, Instant now) noexcept {
+        refill(state, options, now);
+        set(state, std::max<std::int64_t>(spent(state) - permit, 0), at(state));
+        return true;
     }
     /// Nothing is spent: a call changes nothing.
     [[gnu::always_inline]] static constexpr bool glance(std::uint64_t word, const Credit&, bool&) noexcept {
