@@ -1,9 +1,11 @@
 #include <breakwater/backoff.hpp>
 #include <catch_shim.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 
 namespace bw = breakwater;
 using namespace std::chrono_literals;
@@ -142,4 +144,64 @@ TEST_CASE("bad backoff options are named by path, legal range and value") {
     CHECK(refusal(bw::Backoff<>{.cap = 25h}) == "retry.backoff.cap: must be <= 24h, got 25h");
     CHECK(refusal(bw::Backoff<>{.base = 24h, .multiplier = 1000, .cap = 24h}) == "accepted");
     CHECK(bw::validate(bw::Backoff<>{.base = 0s}).error().code() == bw::Errc::invalid_options);
+}
+
+TEST_CASE("a constant, a linear and a random backoff give what they say") {
+    STATIC_REQUIRE(bw::constant_backoff(2s).delay(1, 0s, highest) == 2s);
+    STATIC_REQUIRE(bw::constant_backoff(2s).delay(1'000'000, 2s, lowest) == 2s);
+    STATIC_REQUIRE(bw::linear_backoff(2s, 7s).delay(1, 0s, highest) == 2s);
+    STATIC_REQUIRE(bw::linear_backoff(2s, 7s).delay(3, 4s, highest) == 6s);
+    STATIC_REQUIRE(bw::linear_backoff(2s, 7s).delay(4, 6s, highest) == 7s);
+    STATIC_REQUIRE(bw::random_backoff(1s, 3s).delay(5, 0s, lowest) == 1s);
+    STATIC_REQUIRE(bw::random_backoff(1s, 3s).delay(5, 0s, highest / 2) == 2s);
+    STATIC_REQUIRE(bw::random_backoff(1s, 3s).delay(5, 0s, highest) == 3s);
+}
+
+TEST_CASE("a jitter around the delay stays within its spread and the cap") {
+    constexpr bw::Backoff<bw::AroundJitter> backoff{.base = 1s, .cap = 30s, .spread = 0.25};
+    STATIC_REQUIRE(backoff.delay(3, 2s, lowest) == 3s);
+    STATIC_REQUIRE(backoff.delay(3, 2s, highest / 2) == 4s);
+    STATIC_REQUIRE(backoff.delay(3, 2s, highest) == 5s);
+    STATIC_REQUIRE(backoff.delay(100, 30s, highest) == 30s);
+    STATIC_REQUIRE(backoff.delay(100, 30s, lowest) == 22'500ms);
+}
+
+TEST_CASE("no form of backoff is ever negative or above its cap, for a million retries") {
+    const std::pair<bw::Backoff<>, const char*> forms[] = {
+        {bw::constant_backoff(24h), "constant"},
+        {bw::linear_backoff(24h, 24h), "linear from the cap"},
+        {bw::linear_backoff(1us, 24h), "linear"},
+        {bw::random_backoff(1us, 24h), "random"},
+        {bw::Backoff<>{.base = 1us, .multiplier = 1000, .cap = 24h, .jitter = bw::Jitter::around, .spread = 1},
+         "around"},
+        {bw::Backoff<>{.base = 3us, .cap = 24h, .jitter = bw::Jitter::around, .spread = 0.1}, "closely around"},
+        {bw::Backoff<>{.base = 1us, .cap = 24h, .jitter = bw::Jitter::full}, "full"},
+        {bw::Backoff<>{.base = 1us, .cap = 24h, .jitter = bw::Jitter::equal}, "equal"},
+        {bw::Backoff<>{.base = 1us, .cap = 24h, .jitter = bw::Jitter::decorrelated}, "decorrelated"},
+        {bw::Backoff<>{.base = 5us, .cap = 1h, .jitter = bw::Jitter::equal, .growth = bw::Growth::linear},
+         "linear, equal"},
+    };
+    for (const auto& [backoff, form] : forms) {
+        bw::Duration previous{};
+        bool within = true;
+        for (std::uint32_t retry = 1; retry <= 1'000'000; ++retry) {
+            const bw::Duration delay = backoff.delay(retry, previous, bw::Random::mix(retry));
+            within = within && delay >= 0s && delay <= backoff.cap;
+            if (backoff.jitter == bw::Jitter::around) {
+                const auto whole = static_cast<double>(backoff.without_jitter(retry).count());
+                const auto off = static_cast<double>(delay.count()) - whole;
+                within = within && std::abs(off) <= whole * backoff.spread;
+            }
+            previous = delay;
+        }
+        CAPTURE(form);
+        CHECK(within);
+    }
+    CHECK(bw::linear_backoff(24h, 24h).delay(4'294'967'295U, 0s, 0) == 24h);
+}
+
+TEST_CASE("a spread outside 0 to 1 is refused") {
+    CHECK(refusal(bw::Backoff<>{.spread = 1.5}) == "retry.backoff.spread: must be 0 to 1, got 1.5");
+    CHECK(refusal(bw::Backoff<>{.spread = std::numeric_limits<double>::quiet_NaN()}) ==
+          "retry.backoff.spread: must be 0 to 1, got nan");
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
@@ -499,4 +500,59 @@ TEST_CASE("a static choice of the jitter behaves as the run-time one") {
     const bw::Retry<bw::NoJitter> retry{{.backoff = {.base = 100ms, .cap = 1s}}};
     CHECK(bw::Pipeline{bw::UseClock{clock}, retry}.run(script) == 3);
     CHECK(clock.waits() == Delays{100ms, 200ms});
+}
+
+TEST_CASE("a delay function gets the number of the retry and the delay before") {
+    const bw::ManualClock clock;
+    Script script{std::vector<Error>(3, status_error(500))};
+    std::vector<std::pair<std::uint32_t, bw::Duration>> asked;
+    const auto delay = [&](std::uint32_t retry, bw::Duration previous) {
+        asked.emplace_back(retry, previous);
+        return previous * 3 + 1s;
+    };
+    CHECK(guarded(clock, {.max_retries = 5, .backoff = plain, .delay = delay}).run(script) == 4);
+    CHECK(clock.waits() == Delays{1s, 4s, 13s});
+    CHECK(asked == std::vector<std::pair<std::uint32_t, bw::Duration>>{{1, 0s}, {2, 1s}, {3, 4s}});
+}
+
+TEST_CASE("a delay function that throws, goes below zero or beyond a day does no harm") {
+    const auto waited = [](auto delay) {
+        const bw::ManualClock clock;
+        Script script{{status_error(500), status_error(500)}};
+        CHECK(guarded(clock, {.max_retries = 5, .backoff = plain, .delay = delay}).run(script) == 3);
+        return clock.waits();
+    };
+    CHECK(waited([](std::uint32_t, bw::Duration) -> bw::Duration { throw std::runtime_error{"no"}; }) ==
+          Delays{100ms, 200ms});
+    CHECK(waited([](std::uint32_t, bw::Duration) -> bw::Duration { return -5s; }).size() == 0);
+    CHECK(waited([](std::uint32_t, bw::Duration) { return bw::Duration::max(); }) == Delays{24h, 24h});
+}
+
+TEST_CASE("no retry begins later than max_elapsed after the call has begun") {
+    const bw::ManualClock clock;
+    int calls = 0;
+    const auto guard = guarded(clock, {.max_retries = 9, .backoff = plain, .max_elapsed = 1s});
+    const auto result = guard.run([&]() -> bw::Result<int> {
+        ++calls;
+        clock.advance(300ms);
+        return bw::fail(status_error(503));
+    });
+    // Attempts at 0 ms, 400 ms and 900 ms; the fourth would begin at 1,600 ms.
+    CHECK(calls == 3);
+    CHECK(clock.waits() == Delays{100ms, 200ms});
+    CHECK(result.error().status() == 503);
+    CHECK(result.error().stopped_by() == Errc::deadline_exceeded);
+}
+
+TEST_CASE("a retry may begin at max_elapsed itself") {
+    const bw::ManualClock clock;
+    Script script{std::vector<Error>(9, status_error(500))};
+    CHECK_FALSE(guarded(clock, {.max_retries = 9, .backoff = plain, .max_elapsed = 300ms}).run(script));
+    CHECK(clock.waits() == Delays{100ms, 200ms});
+}
+
+TEST_CASE("max_elapsed has a range") {
+    CHECK(refusal({.max_elapsed = 0s}) == "retry.max_elapsed: must be 1ms to 24h, got 0s");
+    CHECK(refusal({.max_elapsed = 25h}) == "retry.max_elapsed: must be 1ms to 24h, got 25h");
+    CHECK(refusal({.max_elapsed = 24h}) == "accepted");
 }
