@@ -96,6 +96,14 @@ fault "a clock that steps back a little empties the bucket" rate_limiter/token_b
     'if (owed > rate.furthest) {' 'if (owed > rate.capacity) {'
 fault "a fixed window is one permit too wide" rate_limiter/fixed_window.hpp unit/fixed_window \
     'seen.taken + wanted <= limit.permits;' 'seen.taken + wanted <= limit.permits + 1;'
+budget=retry/budget_machine.hpp
+fault "one retry beyond the budget" $budget unit/retry_budget 'if (over <= 0) {' 'if (over <= permit) {'
+fault "a floor that gives what no time has earned" $budget model/retry_budget 'debt - since * options.per_millisecond' \
+    'debt - (since + 2) * options.per_millisecond'
+fault "a call gives a whole retry" $budget unit/retry_budget 'spent(state) - options.per_call' 'spent(state) - permit'
+fault "a retry that is not made stays spent" retry.hpp unit/retry_budget 'attempts == attempts_' 'false'
+fault "a linear backoff wraps" backoff.hpp unit/backoff 'base.count() > cap.count() / times' 'false'
+fault "a retry begins after max_elapsed" retry.hpp unit/retry '*options.max_elapsed - delay' '*options.max_elapsed'
 
 printf '\n%d faults, %d not caught\n' $faults $survivors
 [ $survivors = 0 ]

@@ -121,11 +121,11 @@ public:
         return decoded<T>(Method::del, target, options);
     }
 
-    /// The client's circuit, bulkhead, limits and endpoints now, as JSON (`"version": 1`). Changes nothing, holds no
-    /// secret.
+    /// The client's circuit, bulkhead, limits, retry budget and endpoints now, as JSON (`"version": 1`). Changes
+    /// nothing, holds no secret.
     nlohmann::json snapshot() const {
         return client_snapshot(shared_->name(), shared_->breaker(), shared_->bulkhead(), shared_->limiter(),
-                               shared_->endpoints.get());
+                               shared_->retry_budget(), shared_->endpoints.get());
     }
 
     const Options& options() const noexcept { return shared_->options; }
@@ -133,11 +133,13 @@ public:
     /// Null if the client has none.
     const Bulkhead* bulkhead() const noexcept { return shared_->bulkhead(); }
     const auto& rate_limiter() const noexcept { return shared_->limiter(); }
+    const auto& retry_budget() const noexcept { return shared_->retry_budget(); }
 
 private:
     using Breaker = CircuitBreaker<typename Policies::Trip, StoreType>;
     using Limiter = RateLimiter<AnyAlgorithm, StoreType>;
-    using RetryPolicy = Retry<typename Policies::JitterKind>;
+    using Budget = RetryBudget<StoreType>;
+    using RetryPolicy = Retry<typename Policies::JitterKind, AnyValue, Budget>;
     using ClockType = std::remove_cvref_t<decltype(std::declval<const StoreType&>().clock())>;
     using CallType = HttpCall<ClockType, Limiter>;
     using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Breaker, ClientBulkheadPolicy,
@@ -153,7 +155,7 @@ private:
               stack{
                   CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
                   FallbackPolicy{options.fallback},
-                  RetryPolicy{options.retry},
+                  RetryPolicy{options.retry, Budget{options.retry_budget, store}},
                   Breaker{options.circuit_breaker, store},
                   ClientBulkheadPolicy{options.name, options.bulkhead},
                   ClientLimitPolicy{Limiter{{.name = options.name,
@@ -178,6 +180,7 @@ private:
         const std::string& name() const noexcept { return options.name; }
         const Breaker& breaker() const noexcept { return std::get<Breaker>(stack); }
         const Bulkhead* bulkhead() const noexcept { return std::get<ClientBulkheadPolicy>(stack).bulkhead(); }
+        const Budget& retry_budget() const noexcept { return std::get<RetryPolicy>(stack).budget(); }
         const Limiter& limiter() const noexcept { return std::get<ClientLimitPolicy<Limiter>>(stack).limiter(); }
 
         const Options options;
@@ -192,6 +195,7 @@ private:
     static Options checked(Options options) {
         if (auto ok = validate(options); !ok) throw Exception{ok.error()};
         if (options.circuit_breaker.name.empty()) options.circuit_breaker.name = options.name;
+        if (options.retry_budget.name.empty()) options.retry_budget.name = options.name;
         options.circuit_breaker.deadline_counts_after =
             std::min(options.circuit_breaker.deadline_counts_after, options.timeouts.attempt);
         return options;

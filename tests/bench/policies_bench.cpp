@@ -90,6 +90,14 @@ void guarded_with_bulkhead(benchmark::State& state) {
 }
 BENCHMARK(guarded_with_bulkhead);
 
+void guarded_with_budget(benchmark::State& state) {
+    run(state, bw::Pipeline{
+                   bw::Deadline{2s},
+                   bw::Retry<bw::FullJitter, bw::AnyValue, bw::RetryBudget<>>{{.max_retries = 3}, bw::RetryBudget<>{}},
+                   bw::CircuitBreaker<bw::ConsecutiveFailures>{{}}, bw::RateLimiter{plenty}});
+}
+BENCHMARK(guarded_with_budget);
+
 void stack_count_window(benchmark::State& state) { run(state, stack(bw::FailureRate{.window = bw::CountWindow{100}})); }
 BENCHMARK(stack_count_window);
 
@@ -145,6 +153,7 @@ constexpr Ratio ratios[] = {
     {"guarded no-op by TickClock, in clock reads", "<= 0.55", "guarded_by_ticks", "clock_read"},
     {"open refusal by TickClock, in clock reads", "<= 0.5", "breaker_open_by_ticks", "clock_read"},
     {"guarded no-op with a bulkhead, in clock reads", "<= 2.4", "guarded_with_bulkhead", "clock_read"},
+    {"guarded no-op with a retry budget, in clock reads", "<= 2.4", "guarded_with_budget", "clock_read"},
     {"breaker alone, closed, success, in clock reads", "<= 0.2", "breaker_closed", "clock_read"},
     {"breaker alone, open, refusal, in clock reads", "<= 1.2", "breaker_open", "clock_read"},
     {"stack with a count window, in clock reads", "<= 1.5", "stack_count_window", "clock_read"},

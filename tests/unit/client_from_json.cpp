@@ -389,3 +389,28 @@ TEST_CASE("a configuration that is no object, hostile or broken is a mistake and
     CHECK(mistake_in({{long_key, 1}}).size() < 200);
     CHECK(mistake_in({{"forged\nline", 1}}) == "forged?line: unknown key");
 }
+
+TEST_CASE("the retry budget, every form of backoff and max_elapsed are read") {
+    const auto options = bw::client_options_from_json(nlohmann::json::parse(R"({
+        "retry": {"max_elapsed": "20s", "backoff": {"growth": "linear", "jitter": "around", "spread": 0.1}},
+        "retry_budget": {"name": "orders", "ratio": 0.5, "floor_per_second": 7, "burst": 9}})"));
+    REQUIRE(options);
+    CHECK(options->retry.max_elapsed == 20s);
+    CHECK(options->retry.backoff.growth == bw::Growth::linear);
+    CHECK(options->retry.backoff.jitter == bw::Jitter::around);
+    CHECK(options->retry.backoff.spread == 0.1);
+    CHECK(options->retry_budget ==
+          bw::RetryBudgetOptions{.name = "orders", .ratio = 0.5, .floor_per_second = 7, .burst = 9});
+    const auto off = bw::client_options_from_json(nlohmann::json::parse(R"({"retry_budget": {"ratio": null}})"));
+    REQUIRE(off);
+    CHECK_FALSE(off->retry_budget.ratio);
+}
+
+TEST_CASE("mistakes in the retry budget and the backoff are named by their path") {
+    CHECK(mistake(R"({"retry_budget": {"ratio": 2}})") == "retry_budget.ratio: must be 0.001 to 1, or empty, got 2");
+    CHECK(mistake(R"({"retry_budget": {"ratoi": 0.2}})") ==
+          R"(retry_budget.ratoi: unknown key; did you mean "ratio"?)");
+    CHECK(mistake(R"({"retry": {"backoff": {"growth": "cubic"}}})") ==
+          R"(retry.backoff.growth: must be one of "exponential", "linear", got "cubic")");
+    CHECK(mistake(R"({"retry": {"max_elapsed": "0s"}})") == "retry.max_elapsed: must be 1ms to 24h, got 0s");
+}

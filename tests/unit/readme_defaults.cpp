@@ -100,14 +100,18 @@ Table table_of_code() {
     t["rate_limit.per_endpoint.algorithm"] = none(o.rate_limit.per_endpoint.algorithm.is_none());
     t["rate_limit.per_endpoint.key"] = none(!o.rate_limit.per_endpoint.key);
     t["rate_limit.per_endpoint.max_endpoints"] = text(o.rate_limit.per_endpoint.max_endpoints);
-    t["retry.max_retries"] = text(o.retry.max_retries);
+    t["retry.max_retries`, `retry.max_retry_after"] = text(o.retry.max_retries) + "; " + text(o.retry.max_retry_after);
     const auto& backoff = o.retry.backoff;
     t["retry.backoff"] = "base " + text(backoff.base) + ", multiplier " + bw::detail::option_text(backoff.multiplier) +
                          ", cap " + text(backoff.cap) + ", jitter " +
                          (backoff.jitter == bw::Jitter::full ? "full" : "SOMETHING");
-    t["retry.max_retry_after"] = text(o.retry.max_retry_after);
-    t["retry.on"] = none(!has_rule(o.retry.on));
-    t["retry.seed"] = none(!o.retry.seed);
+    t["retry.on`, `delay`, `max_elapsed`, `seed"] =
+        none(!has_rule(o.retry.on) && !o.retry.delay && !o.retry.max_elapsed && !o.retry.seed);
+    CHECK(backoff.growth == bw::Growth::exponential);
+    const auto& budget = o.retry_budget;
+    CHECK(budget.name.empty());
+    t["retry_budget"] = "ratio " + (budget.ratio ? bw::detail::option_text(*budget.ratio) : "none") +
+                        ", floor_per_second " + text(budget.floor_per_second) + ", burst " + text(budget.burst);
     t["cache.ttl"] = none(!o.cache.ttl);
     t["cache.stale_if_error"] = text(o.cache.stale_if_error);
     t["cache.lifetime"] = o.cache.lifetime == bw::CacheLifetime::answer_first ? "answer_first" : "SOMETHING";

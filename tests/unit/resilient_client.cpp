@@ -1010,3 +1010,39 @@ TEST_CASE("an answer that is too large is an error, and the bound is the client'
     CHECK(client.get("/x"));
     CHECK(world.service.count() == 2);
 }
+
+// --- The retry budget ---
+
+TEST_CASE("clients of one name share a retry budget, which is on by default") {
+    const World world;
+    world.answers(std::vector<bw::ScriptedAnswer>(40, answer(503)));
+    const auto options = [](std::string name) {
+        bw::ClientOptions made;
+        made.name = std::move(name);
+        made.circuit_breaker.trip = bw::Never{};
+        made.retry_budget = {.ratio = 0.001, .floor_per_second = 0, .burst = 4};
+        return made;
+    };
+    const auto attempts = [](const Client& client) { return error_of(client.get("/x")).attempts(); };
+    CHECK(bw::ClientOptions{}.retry_budget.ratio == 0.2);
+    CHECK(attempts(world.client(options("dairy"))) == 4);
+    const Client client = world.client(options("dairy"));
+    CHECK(client.snapshot()["retry_budget"] == nlohmann::json{{"name", "dairy"}, {"available", 1}});
+    const Error error = error_of(client.get("/x"));
+    CHECK(error.attempts() == 2);
+    CHECK(error.status() == 503);
+    CHECK(error.stopped_by() == Errc::budget_exhausted);
+    CHECK(attempts(world.client(options("bakery"))) == 4);
+}
+
+TEST_CASE("a client without a retry budget retries as often as it may") {
+    const World world;
+    world.answers(std::vector<bw::ScriptedAnswer>(100, answer(503)));
+    bw::ClientOptions options;
+    options.circuit_breaker.trip = bw::Never{};
+    options.retry_budget.ratio = std::nullopt;
+    options.retry_budget.burst = 1;
+    const Client client = world.client(std::move(options));
+    for (int call = 0; call < 20; ++call) CHECK(error_of(client.get("/x")).attempts() == 4);
+    CHECK(client.snapshot()["retry_budget"]["available"].is_null());
+}

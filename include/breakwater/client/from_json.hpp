@@ -166,8 +166,8 @@ void read_headers(const JsonReader<Json>& reader, Headers& headers) {
 /// secrets are references: `"auth": {"bearer": {"env": "SUPPLIER_API_KEY"}}`.
 ///
 /// Every mistake is named by its path, separated by "; " if there are several: unknown keys with the nearest valid one,
-/// wrong types, values out of range. Observers, fallbacks and rules are code and not read here. Reads environment
-/// variables and files.
+/// wrong types, values out of range. Observers, fallbacks and rules are code and not read here; a `ratio` of null
+/// switches the retry budget off. Reads environment variables and files.
 template <class Json = nlohmann::json>
 Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>& json) {
     using detail::JsonReader;
@@ -252,6 +252,7 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
             own.object([&](const auto& part) {
                 part("max_retries", retry.max_retries);
                 part("max_retry_after", retry.max_retry_after);
+                part("max_elapsed", retry.max_elapsed);
                 part("seed", retry.seed);
                 part("backoff", [&](const JsonReader<Json>& backoff) {
                     backoff.object([&](const auto& inner) {
@@ -262,10 +263,30 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                             jitter.read_word(retry.backoff.jitter, {{"none", Jitter::none},
                                                                     {"full", Jitter::full},
                                                                     {"equal", Jitter::equal},
-                                                                    {"decorrelated", Jitter::decorrelated}});
+                                                                    {"decorrelated", Jitter::decorrelated},
+                                                                    {"around", Jitter::around}});
                         });
+                        inner("growth", [&](const JsonReader<Json>& growth) {
+                            growth.read_word(retry.backoff.growth,
+                                             {{"exponential", Growth::exponential}, {"linear", Growth::linear}});
+                        });
+                        inner("spread", retry.backoff.spread);
                     });
                 });
+            });
+        });
+        member("retry_budget", [&](const JsonReader<Json>& own) {
+            auto& budget = options.retry_budget;
+            own.object([&](const auto& part) {
+                part("name", budget.name);
+                part("ratio", [&](const JsonReader<Json>& ratio) {
+                    if (ratio.value().is_null())
+                        budget.ratio.reset();
+                    else
+                        ratio.read(budget.ratio);
+                });
+                part("floor_per_second", budget.floor_per_second);
+                part("burst", budget.burst);
             });
         });
         member("cache", [&](const JsonReader<Json>& own) {

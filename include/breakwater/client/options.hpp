@@ -20,6 +20,7 @@
 #include <breakwater/http/url.hpp>
 #include <breakwater/rate_limiter/options.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/retry/budget.hpp>
 #include <breakwater/retry/options.hpp>
 
 #include <chrono>
@@ -170,6 +171,7 @@ struct BasicClientOptions {
     ClientBulkheadOptions bulkhead{};
     ClientRateLimitOptions rate_limit{};
     RetryOptions<typename Policies::JitterKind> retry{};
+    RetryBudgetOptions retry_budget{};  ///< Its name defaults to the client's; `.ratio = std::nullopt` switches it off.
     CacheOptions cache{};
     ClientFallbackOptions fallback{};
     std::size_t max_response_bytes = std::size_t{16} << 20;  ///< Default 16 MiB, after decompression.
@@ -269,6 +271,7 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
                                       limit.per_endpoint.max_endpoints);
     }
     if (auto ok = validate(options.retry, "retry"); !ok) return ok;
+    if (auto ok = validate(options.retry_budget, "retry_budget"); !ok) return ok;
     if (options.cache.ttl && (*options.cache.ttl <= Duration{0} || *options.cache.ttl > most * 365)) {
         return detail::invalid_option("cache", "ttl", "> 0s and at most 365 days", *options.cache.ttl);
     }

@@ -4,6 +4,7 @@
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/rate_limiter.hpp>
+#include <breakwater/retry/budget.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -53,16 +54,23 @@ void to_json(Json& json, const BulkheadSnapshot& seen) {
             {"max_queue", seen.max_queue}};
 }
 
-/// The form of `ResilientClient::snapshot()`, version 1; `bulkhead` is null if there is none:
-/// `{"version", "name", "circuit": {…}, "bulkhead": {…}, "rate_limit": {…}, "endpoints": {KEY: {…}}}`.
-template <class Breaker, class Limiter, class Endpoints>
+/// As JSON; `available` is null where nothing limits.
+template <class Json>
+void to_json(Json& json, const RetryBudgetSnapshot& seen) {
+    json = {{"name", seen.name}, {"available", seen.available ? Json(*seen.available) : Json(nullptr)}};
+}
+
+/// The form of `ResilientClient::snapshot()`, version 1; `bulkhead` is null if there is none: `{"version", "name",
+/// "circuit": {…}, "bulkhead": {…}, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}}`.
+template <class Breaker, class Limiter, class Budget, class Endpoints>
 nlohmann::json client_snapshot(const std::string& name, const Breaker& breaker, const Bulkhead* bulkhead,
-                               const Limiter& limiter, const Endpoints* endpoints) {
+                               const Limiter& limiter, const Budget& budget, const Endpoints* endpoints) {
     nlohmann::json json = {{"version", 1},
                            {"name", name},
                            {"circuit", breaker.snapshot()},
                            {"bulkhead", nullptr},
                            {"rate_limit", limiter.snapshot()},
+                           {"retry_budget", budget.snapshot()},
                            {"endpoints", nlohmann::json::object()}};
     if (bulkhead != nullptr) json["bulkhead"] = bulkhead->snapshot();
     if (endpoints != nullptr) {
