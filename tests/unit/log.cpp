@@ -177,3 +177,13 @@ TEST_CASE("what a request log leaves out has no line") {
     CHECK(bw::log_line({.kind = bw::EventKind::attempt_ended, .code = Errc::http_status}).empty());
     CHECK(bw::log_line({.kind = bw::EventKind::call_ended, .status = 200}).empty());
 }
+
+TEST_CASE("a retry that the budget refuses is one line: the last answer, and why it is not asked again") {
+    bw::ClientOptions options;
+    options.retry_budget = {.ratio = 0.001, .floor_per_second = 0, .burst = 1};
+    const Logged logged{std::move(options)};
+    for (int n = 0; n < 2; ++n) logged.service.add(answer(503));
+    CHECK_FALSE(logged.client->get("/inventory"));
+    REQUIRE(logged.lines->size() == 2);
+    CHECK(logged.lines->at(1) == "GET /inventory -> 503 attempt 2/4, gave up after 1.3 s: the retry budget is spent");
+}
