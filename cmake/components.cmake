@@ -32,6 +32,16 @@ breakwater_component(core
         explain/explainer.hpp
         explain/explanation.hpp
         fallback.hpp
+        keyed.hpp
+        keyed/by.hpp
+        keyed/circuit_breaker.hpp
+        keyed/hash.hpp
+        keyed/index.hpp
+        keyed/label.hpp
+        keyed/options.hpp
+        keyed/pages.hpp
+        keyed/rate_limiter.hpp
+        keyed/table.hpp
         outcome.hpp
         pipeline.hpp
         pipeline/alarms.hpp
@@ -79,6 +89,7 @@ breakwater_component(breakwater
         client/bulkhead_policy.hpp
         client/cache_policy.hpp
         client/call.hpp
+        client/circuits.hpp
         client/download.hpp
         client/duration.hpp
         client/endpoint.hpp
@@ -89,6 +100,7 @@ breakwater_component(breakwater
         client/pages.hpp
         client/paging.hpp
         client/prepare.hpp
+        client/request_key.hpp
         client/secret.hpp
         client/server_limit.hpp
         client/size.hpp

@@ -14,6 +14,7 @@
 #include <breakwater/events.hpp>
 #include <breakwater/explain.hpp>
 #include <breakwater/fallback.hpp>
+#include <breakwater/keyed.hpp>
 #include <breakwater/observe/log.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/pipeline.hpp>

@@ -106,6 +106,8 @@ void check_attempt_timeout(Duration limit, const P& policy) {
         check(policy.limit(), "deadline");
     else if constexpr (requires { policy.options().probe_lease; })
         check(policy.options().probe_lease, "probe lease");
+    else if constexpr (requires { policy.options().each.probe_lease; })
+        check(policy.options().each.probe_lease, "probe lease");
 }
 
 template <class... P>
@@ -164,7 +166,7 @@ public:
         CallType call{clock_};
         call.stop = &options.stop;
         call.only_once = !options.resendable;
-        const CallFacts facts{.subject = options.subject, .tag = options.tag};
+        const CallFacts facts{.subject = options.subject, .tag = options.tag, .key = options.key};
         call.facts = &facts;
         call.has_own_fallback = static_cast<bool>(options.fallback);
         if (options.deadline) call.set_deadline(*options.deadline);

@@ -5,6 +5,7 @@
 #include <breakwater/client/bulkhead_policy.hpp>
 #include <breakwater/client/cache_policy.hpp>
 #include <breakwater/client/call.hpp>
+#include <breakwater/client/circuits.hpp>
 #include <breakwater/client/download.hpp>
 #include <breakwater/client/endpoint.hpp>
 #include <breakwater/client/exchange.hpp>
@@ -124,26 +125,32 @@ public:
     /// The client's circuit, bulkhead, limits, retry budget and endpoints now, as JSON (`"version": 1`). Changes
     /// nothing, holds no secret.
     nlohmann::json snapshot() const {
-        return client_snapshot(shared_->name(), shared_->breaker(), shared_->bulkhead(), shared_->limiter(),
-                               shared_->retry_budget(), shared_->endpoints.get());
+        return client_snapshot(shared_->options.name, shared_->circuits(), shared_->bulkhead(), shared_->limiter,
+                               shared_->retry_budget(), shared_->endpoints);
     }
 
     const Options& options() const noexcept { return shared_->options; }
-    const auto& circuit_breaker() const noexcept { return shared_->breaker(); }
+    /// The client's own circuit.
+    const auto& circuit_breaker() const noexcept { return shared_->circuits().own(); }
+    /// The circuits by host, or what `options().circuits` says; null if the client has its own only.
+    const auto* circuit_breakers() const noexcept { return shared_->circuits().others(); }
     /// Null if the client has none.
     const Bulkhead* bulkhead() const noexcept { return shared_->bulkhead(); }
-    const auto& rate_limiter() const noexcept { return shared_->limiter(); }
+    const auto& rate_limiter() const noexcept { return shared_->limiter; }
     const auto& retry_budget() const noexcept { return shared_->retry_budget(); }
 
 private:
-    using Breaker = CircuitBreaker<typename Policies::Trip, StoreType>;
+    using Circuits = CircuitPolicy<typename Policies::Trip, StoreType>;
     using Limiter = RateLimiter<AnyAlgorithm, StoreType>;
     using Budget = RetryBudget<StoreType>;
     using RetryPolicy = Retry<typename Policies::JitterKind, AnyValue, Budget>;
     using ClockType = std::remove_cvref_t<decltype(std::declval<const StoreType&>().clock())>;
-    using CallType = HttpCall<ClockType, Limiter>;
-    using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Breaker, ClientBulkheadPolicy,
-                             ClientLimitPolicy<Limiter>, EndpointLimitPolicy<Limiter>, ServerLimitPolicy>;
+    using LimitPolicy = ClientLimitPolicy<Limiter>;
+    using Endpoints = EndpointLimitPolicy<StoreType>;
+    using SteeringPolicy = ServerLimitPolicy<Limiter, Endpoints>;
+    using CallType = HttpCall<ClockType>;
+    using Stack = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Circuits, ClientBulkheadPolicy,
+                             LimitPolicy, Endpoints, SteeringPolicy>;
 
     struct Shared {
         Shared(Options opts, TransportType trans, StoreType st)
@@ -152,45 +159,47 @@ private:
               redaction{redaction_of(options.redact, options.headers, options.auth)},
               transport{std::move(trans)},
               store{std::move(st)},
+              limiter{{.name = options.name,
+                       .algorithm = options.rate_limit.algorithm,
+                       .max_wait = options.rate_limit.max_wait,
+                       .max_pause = options.rate_limit.max_pause},
+                      store},
+              endpoints{options.name, limits_of(options, redaction), store},
               stack{
                   CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
                   FallbackPolicy{options.fallback},
                   RetryPolicy{options.retry, Budget{options.retry_budget, store}},
-                  Breaker{options.circuit_breaker, store},
+                  Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store},
                   ClientBulkheadPolicy{options.name, options.bulkhead},
-                  ClientLimitPolicy{Limiter{{.name = options.name,
-                                             .algorithm = options.rate_limit.algorithm,
-                                             .max_wait = options.rate_limit.max_wait,
-                                             .max_pause = options.rate_limit.max_pause},
-                                            store}},
-                  EndpointLimitPolicy<Limiter>{},
-                  ServerLimitPolicy{options.rate_limit.heed_server}} {
-            if (!options.rate_limit.per_endpoint.algorithm.is_none()) {
-                ClientRateLimitOptions limits = options.rate_limit;  // an endpoint's name is in events and errors
-                limits.per_endpoint.key = [own = limits.per_endpoint.key, words = redaction](const Request& request) {
-                    if (own) return words.text(own(request));
-                    const std::string path = request.url.substr(0, request.url.find('?'));
-                    if (!words.is_telling(path)) return endpoint_of(request);
-                    return endpoint_of(Request{.method = request.method, .url = words.text(path)});
-                };
-                endpoints = std::make_unique<EndpointLimiters<StoreType>>(options.name, limits, store);
-            }
-        }
+                  LimitPolicy{limiter, endpoints.limiters() == nullptr ? LimitPolicy::Heeds::yes : LimitPolicy::Heeds::no},
+                  endpoints, SteeringPolicy{options.rate_limit.heed_server, limiter, endpoints}} {}
 
-        const std::string& name() const noexcept { return options.name; }
-        const Breaker& breaker() const noexcept { return std::get<Breaker>(stack); }
+        const Circuits& circuits() const noexcept { return std::get<Circuits>(stack); }
         const Bulkhead* bulkhead() const noexcept { return std::get<ClientBulkheadPolicy>(stack).bulkhead(); }
         const Budget& retry_budget() const noexcept { return std::get<RetryPolicy>(stack).budget(); }
-        const Limiter& limiter() const noexcept { return std::get<ClientLimitPolicy<Limiter>>(stack).limiter(); }
 
         const Options options;
         const RequestPreparation preparation;
         const Redaction redaction;
         const TransportType transport;
         const StoreType store;
+        const Limiter limiter;
+        const Endpoints endpoints;
         const Stack stack;
-        std::unique_ptr<EndpointLimiters<StoreType>> endpoints;
     };
+
+    // Keys are shown in events and errors.
+    static CircuitKeyOptions circuits_of(const Options& options, const Redaction& words) {
+        CircuitKeyOptions circuits = options.circuits;
+        circuits.per = without_secrets(circuits.per ? circuits.per : by_host(), words);
+        return circuits;
+    }
+    static ClientRateLimitOptions limits_of(const Options& options, const Redaction& words) {
+        ClientRateLimitOptions limits = options.rate_limit;
+        RequestKey& key = limits.per_endpoint.key;
+        key = without_secrets(key ? key : by_endpoint(), words);
+        return limits;
+    }
 
     static Options checked(Options options) {
         if (auto ok = validate(options); !ok) throw Exception{ok.error()};
@@ -264,8 +273,6 @@ private:
         call.download = download;
         call.has_own_fallback = static_cast<bool>(options.fallback);
         call.set_deadline(options.deadline.value_or(shared.options.timeouts.deadline));
-        if (shared.endpoints) call.endpoint = &shared.endpoints->of(call.request);
-        call.steered = call.endpoint != nullptr ? call.endpoint : &shared.limiter();
 
         const auto take_hop = [&](const Request& next) { return permit_for(next); };
         auto attempt = [&](CallType& own) {
@@ -296,8 +303,8 @@ private:
 
     /// Each redirect takes a permit of its own.
     Result<void> permit_for(const Request& next) const {
-        if (auto own = shared_->limiter().try_acquire(); !own) return own;
-        return shared_->endpoints ? shared_->endpoints->of(next).try_acquire() : Result<void>{};
+        if (auto own = shared_->limiter.try_acquire(); !own) return own;
+        return shared_->endpoints.try_acquire(next);
     }
 
     static void report_end(CallType& call, const Result<Response>& result) {

@@ -14,7 +14,7 @@
 namespace breakwater {
 
 /// One call of a client: what its policies know beyond what any `Call` does.
-template <Clock C, class EndpointLimiter>
+template <Clock C>
 class HttpCall : public Call<C> {
 public:
     HttpCall(const C& clock, Request req, const RequestOptions& opts)
@@ -24,8 +24,6 @@ public:
     const RequestOptions& options;
     const Instant began;
     Timeline timeline{};
-    const EndpointLimiter* endpoint = nullptr;  ///< The limiter of this call's endpoint, if endpoints have one.
-    const EndpointLimiter* steered = nullptr;   ///< The limiter that heeds what the answer says about the quota.
     Download* download = nullptr;               ///< Where a good answer's body goes, if not into the response.
     std::shared_ptr<const Response> stale{};    ///< An answer past its lifetime that may stand in for an error.
 

@@ -226,6 +226,16 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("max_wait", options.bulkhead.max_wait);
             });
         });
+        member("circuits", [&](const JsonReader<Json>& own) {
+            own.object([&](const auto& part) {
+                part("per", [&](const JsonReader<Json>& per) {
+                    per.template read_word<RequestKey>(
+                        options.circuits.per,
+                        {{"host", by_host()}, {"endpoint", by_endpoint()}, {"client", by_client()}});
+                });
+                part("max_circuits", options.circuits.max_circuits);
+            });
+        });
         member("rate_limit", [&](const JsonReader<Json>& own) {
             auto& limit = options.rate_limit;
             own.object([&](const auto& part) {

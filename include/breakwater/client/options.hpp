@@ -2,6 +2,7 @@
 
 #include <breakwater/bulkhead/options.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/client/request_key.hpp>
 #include <breakwater/detail/base64.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/events.hpp>
@@ -85,8 +86,9 @@ struct EndpointLimitOptions {
     /// `no_limit` (the default) switches per-endpoint limits off.
     AnyAlgorithm algorithm{};
     /// What makes an endpoint. Default: `endpoint_of`, method and path with numeric segments folded.
-    std::function<std::string(const Request&)> key{};
-    /// How many endpoints have a limiter of their own; the ones beyond share one. 1 to 1,000,000; default 1,024.
+    RequestKey key{};
+    /// How many endpoints have a limiter of their own; the ones beyond share one, as long as none of these is full
+    /// again: see `KeyedRateLimiter`. 1 to 1,000,000; default 1,024.
     std::size_t max_endpoints = 1'024;
 };
 
@@ -105,6 +107,16 @@ enum class HeedServer : std::uint8_t {
     /// all calls of the client (or endpoint) alike; where each resource has a quota of its own, the smallest would hold
     /// for all.
     spend_down,
+};
+
+/// Which requests share a circuit.
+struct CircuitKeyOptions {
+    /// `by_host()` (the default), `by_endpoint()`, `by_client()` or a function: requests of the same key share a circuit,
+    /// those of the empty key the client's own. By host, a client with a `base_url` needs its own only.
+    RequestKey per = by_host();
+    /// How many keys have a circuit; the ones beyond share one: see `KeyedCircuitBreaker`. 1 to 1,000,000; default
+    /// 1,024.
+    std::size_t max_circuits = 1'024;
 };
 
 struct ClientRateLimitOptions {
@@ -169,6 +181,7 @@ struct BasicClientOptions {
     TimeoutOptions timeouts{};
     CircuitBreakerOptions<typename Policies::Trip> circuit_breaker{};  ///< Its name defaults to the client's.
     ClientBulkheadOptions bulkhead{};
+    CircuitKeyOptions circuits{};
     ClientRateLimitOptions rate_limit{};
     RetryOptions<typename Policies::JitterKind> retry{};
     RetryBudgetOptions retry_budget{};  ///< Its name defaults to the client's; `.ratio = std::nullopt` switches it off.
@@ -257,6 +270,8 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
             timeouts.attempt);
     }
     if (auto ok = validate(bulkhead_options({}, options.bulkhead)); !ok) return ok;
+    if (options.circuits.max_circuits < 1 || options.circuits.max_circuits > 1'000'000)
+        return detail::invalid_option("circuits", "max_circuits", "1 to 1000000", options.circuits.max_circuits);
     const ClientRateLimitOptions& limit = options.rate_limit;
     if (auto ok = validate(
             RateLimiterOptions<>{

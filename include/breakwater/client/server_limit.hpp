@@ -10,16 +10,22 @@
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
 
+#include <string>
+#include <string_view>
+#include <utility>
+
 namespace breakwater {
 
-/// Has the call's limiter heed what the headers of each answer say about the service's quota. Stands innermost, so that
+/// Has the call's limiter (the endpoint's if endpoints are limited, else the client's) heed what the headers of each answer say about the service's quota. Stands innermost, so that
 /// it sees each answer.
+template <class Limiter, class Endpoints>
 class ServerLimitPolicy {
 public:
     static constexpr Place place = Place::admission;
     struct Lane {};
 
-    explicit ServerLimitPolicy(HeedServer heed) : heed_{heed} {}
+    ServerLimitPolicy(HeedServer heed, Limiter limiter, Endpoints endpoints)
+        : heed_{heed}, limiter_{std::move(limiter)}, endpoints_{std::move(endpoints)} {}
 
     bool glance(Lane&, auto&) const noexcept { return true; }
     Before before(Lane&, auto&) const noexcept { return proceed; }
@@ -39,12 +45,18 @@ private:
     void heed(const Headers& headers, auto& call) const noexcept {
         const auto quota = parse_rate_limit(headers, wall_clock_now());
         if (!quota || (quota->remaining > 0 && heed_ != HeedServer::spend_down)) return;
-        const Duration paused = call.steered->limit_to(quota->remaining, quota->reset);
-        if (paused > Duration{0})
-            call.emit({.kind = EventKind::limiter_paused, .policy = call.steered->name(), .delay = paused});
+        const bool by_endpoint = endpoints_.limiters() != nullptr;
+        const std::string endpoint = by_endpoint ? endpoints_.endpoint(call.request) : std::string{};
+        const Duration paused = by_endpoint ? endpoints_.limiters()->limit_to(endpoint, quota->remaining, quota->reset)
+                                            : limiter_.limit_to(quota->remaining, quota->reset);
+        if (paused == Duration{0}) return;
+        const std::string_view policy = by_endpoint ? std::string_view{endpoint} : limiter_.name();
+        call.emit({.kind = EventKind::limiter_paused, .policy = policy, .delay = paused});
     }
 
     HeedServer heed_;
+    Limiter limiter_;
+    Endpoints endpoints_;
 };
 
 }  // namespace breakwater

@@ -3,6 +3,7 @@
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/error.hpp>
+#include <breakwater/keyed/table.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry/budget.hpp>
 
@@ -60,21 +61,40 @@ void to_json(Json& json, const RetryBudgetSnapshot& seen) {
     json = {{"name", seen.name}, {"available", seen.available ? Json(*seen.available) : Json(nullptr)}};
 }
 
-/// The form of `ResilientClient::snapshot()`, version 1; `bulkhead` is null if there is none: `{"version", "name",
-/// "circuit": {…}, "bulkhead": {…}, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}}`.
-template <class Breaker, class Limiter, class Budget, class Endpoints>
-nlohmann::json client_snapshot(const std::string& name, const Breaker& breaker, const Bulkhead* bulkhead,
-                               const Limiter& limiter, const Budget& budget, const Endpoints* endpoints) {
-    nlohmann::json json = {{"version", 1},
-                           {"name", name},
-                           {"circuit", breaker.snapshot()},
-                           {"bulkhead", nullptr},
-                           {"rate_limit", limiter.snapshot()},
-                           {"retry_budget", budget.snapshot()},
-                           {"endpoints", nlohmann::json::object()}};
+/// As JSON.
+template <class Json>
+void to_json(Json& json, const KeyedCounts& seen) {
+    json = {{"keys", seen.keys},
+            {"max_keys", seen.max_keys},
+            {"evicted", seen.evicted},
+            {"overflowed", seen.overflowed}};
+}
+
+/// The form of `ResilientClient::snapshot()`, version 1: `{"version", "name", "circuit": {…}, "circuits": {KEY: {…}},
+/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}}`, and where there are circuits or limits by key `"circuit_keys"` or `"endpoint_keys"`: `{"keys", "max_keys", "evicted",
+/// "overflowed"}`. Of the circuits by key and the endpoints at most 100 are there, of those that are not as new.
+template <class Circuits, class Limiter, class Budget, class Endpoints>
+nlohmann::json client_snapshot(const std::string& name, const Circuits& circuits, const Bulkhead* bulkhead,
+                               const Limiter& limiter, const Budget& budget, const Endpoints& endpoints) {
+    using Json = nlohmann::json;
+    Json json = {{"version", 1},
+                 {"name", name},
+                 {"circuit", circuits.own().snapshot()},
+                 {"circuits", Json::object()},
+                 {"bulkhead", nullptr},
+                 {"rate_limit", limiter.snapshot()},
+                 {"retry_budget", budget.snapshot()},
+                 {"endpoints", Json::object()}};
     if (bulkhead != nullptr) json["bulkhead"] = bulkhead->snapshot();
-    if (endpoints != nullptr) {
-        endpoints->for_each([&](const std::string& key, const auto& own) { json["endpoints"][key] = own.snapshot(); });
+    if (const auto* others = circuits.others()) {
+        const auto seen = others->snapshot();
+        json["circuit_keys"] = seen.counts;
+        for (const auto& circuit : seen.circuits) json["circuits"][circuit.name] = circuit;
+    }
+    if (const auto* limiters = endpoints.limiters()) {
+        const auto seen = limiters->snapshot();
+        json["endpoint_keys"] = seen.counts;
+        for (const auto& own : seen.limiters) json["endpoints"][own.name] = own;
     }
     return json;
 }

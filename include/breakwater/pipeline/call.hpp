@@ -17,6 +17,7 @@ namespace breakwater {
 struct CallFacts {
     std::string_view subject{};
     std::string_view tag{};
+    std::string_view key{};
 };
 
 /// What one call of a pipeline may be told: `guard.run(f, {.stop = token, .deadline = 2s})`.
@@ -28,6 +29,7 @@ struct CallOptions {
     bool resendable = true;                             ///< False: retry only what certainly never arrived.
     std::string_view subject{};                         ///< What is called, for events and messages.
     std::string_view tag{};                             ///< What kind of call it is, for rules about some kinds.
+    std::string_view key{};                             ///< On whose account: keyed limiters and breakers tell calls by it.
 };
 
 /// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable
@@ -58,6 +60,7 @@ public:
     bool only_once : 1 = false;         ///< Not `CallOptions::resendable`.
 
     std::string_view subject() const noexcept { return facts != nullptr ? facts->subject : std::string_view{}; }
+    std::string_view key() const noexcept { return facts != nullptr ? facts->key : std::string_view{}; }
     std::string_view tag() const noexcept { return facts != nullptr ? facts->tag : std::string_view{}; }
 
     [[gnu::always_inline]] bool stop_requested() const noexcept {

@@ -40,6 +40,8 @@ inline constexpr Duration default_max_pause = std::chrono::minutes{5};
 /// - `peek` answers as `take` would and takes nothing; `available` is the number of permits it would grant.
 /// - `pause`: nothing accrues in [from, until). `from` is not before the end of an earlier pause, and `until` at most
 ///   `max_ahead` ahead of the clock. To refuse calls meanwhile is the caller's task.
+/// - Optional: `is_fresh(state, prepared, now)` says that from `now` on the state decides as a fresh one would. Without
+///   it only the word 0 is fresh. A keyed limiter forgets only what is fresh.
 /// - `give_back` undoes a `take` of the same `n`: exact if it follows in the same step, else never above full.
 ///
 /// None of them allocates, blocks or throws.

@@ -31,6 +31,7 @@ struct NoLimit {
     static constexpr std::int64_t available(const State&, const Prepared&, Instant) noexcept {
         return std::numeric_limits<std::int64_t>::max();
     }
+    static constexpr bool is_fresh(const State&, const Prepared&, Instant) noexcept { return true; }
     friend bool operator==(const NoLimit&, const NoLimit&) = default;
 };
 inline constexpr NoLimit no_limit{};
@@ -90,6 +91,9 @@ public:
     }
     static constexpr std::int64_t available(const State& state, const Prepared& prepared, Instant now) noexcept {
         return with(prepared, [&](auto chosen, const auto& own) { return chosen.available(state, own, now); });
+    }
+    static constexpr bool is_fresh(const State& state, const Prepared& prepared, Instant now) noexcept {
+        return with(prepared, [&](auto chosen, const auto& own) { return chosen.is_fresh(state, own, now); });
     }
 
     friend bool operator==(const AnyAlgorithm&, const AnyAlgorithm&) = default;

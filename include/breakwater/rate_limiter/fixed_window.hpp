@@ -89,6 +89,11 @@ struct FixedWindow {
         return seen.is_held ? 0 : static_cast<std::int64_t>(limit.permits - std::min(limit.permits, seen.taken));
     }
 
+    static constexpr bool is_fresh(const State& state, const Prepared& limit, Instant now) noexcept {
+        const Count seen = read(state, limit, limit.windows.of(now));
+        return seen.taken == 0 && seen.index == limit.windows.of(now);
+    }
+
     friend bool operator==(const FixedWindow&, const FixedWindow&) = default;
 
 private:

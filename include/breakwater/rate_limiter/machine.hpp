@@ -8,6 +8,7 @@
 #include <breakwater/rate_limiter/token_bucket.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -96,6 +97,12 @@ struct RateMachine {
     static constexpr bool apply(State& state, const Options& options, const Pause& pause, Instant) noexcept {
         Algorithm::pause(state, options.prepared, pause.from, pause.until);
         return true;
+    }
+    static constexpr bool is_fresh(const State& state, const Options& options, Instant now) noexcept {
+        if constexpr (requires { Algorithm::is_fresh(state, options.prepared, now); })
+            return Algorithm::is_fresh(state, options.prepared, now);
+        else
+            return std::bit_cast<std::uint64_t>(state) == 0;
     }
     static constexpr bool is_refusal(const Grant& grant) noexcept { return !grant.granted; }
     static constexpr GiveBack undo(const Take& take, const Grant&) noexcept { return {take.permits}; }
@@ -186,6 +193,9 @@ struct PauseMachine {
     static constexpr std::int64_t left(State state, const Options& options, Instant now) noexcept {
         if (end_of(state, options, now) <= micros(now)) return std::numeric_limits<std::int64_t>::max();
         return std::max<std::int64_t>(static_cast<std::int64_t>(state.quota) - 1, 0);
+    }
+    static constexpr bool is_fresh(const State& state, const Options&, Instant now) noexcept {
+        return state.until <= micros(now);
     }
 
 private:

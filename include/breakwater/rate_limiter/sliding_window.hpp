@@ -117,6 +117,11 @@ struct SlidingWindow {
         return static_cast<std::int64_t>(limit.permits - std::min(limit.permits, estimate(seen, limit)));
     }
 
+    static constexpr bool is_fresh(const State& state, const Prepared& limit, Instant now) noexcept {
+        const Counts seen = read(state, limit, now);
+        return seen.current == 0 && seen.previous == 0 && seen.index == limit.windows.of(now);
+    }
+
     /// How many bits of the word a count of up to `permits` takes.
     constexpr int count_bits() const noexcept {
         return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(permits)));

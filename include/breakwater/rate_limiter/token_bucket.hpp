@@ -94,6 +94,10 @@ struct TokenBucket {
         return owed < rate.capacity ? static_cast<std::int64_t>((rate.capacity - owed) / rate.cost) : 0;
     }
 
+    static constexpr bool is_fresh(const State& state, const Prepared& rate, Instant now) noexcept {
+        return debt(state, ticks(rate, now)) == 0;
+    }
+
     friend bool operator==(const TokenBucket&, const TokenBucket&) = default;
 
 private:

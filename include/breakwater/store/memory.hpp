@@ -48,23 +48,31 @@ public:
     template <Machine M>
     std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name,
                                   const typename M::Options& options) const {
-        if (name.empty()) return std::make_shared<Cell<M>>(options);
-        const std::string layout = M::layout(options);
+        return object<Cell<M>>(kind, name, M::layout(options), [&] { return std::make_shared<Cell<M>>(options); });
+    }
+
+    /// An object found by kind, name, layout and type, made by `make()` if there is none; one of its own if `name` is
+    /// empty. Must not keep a copy of this store. `make` is called with nothing held, and for nothing if another thread
+    /// is quicker.
+    template <class T, class Make>
+    std::shared_ptr<T> object(std::string_view kind, std::string_view name, std::string_view layout, Make make) const {
+        if (name.empty()) return make();
         std::string key;
-        for (const std::string_view part : {kind, name, std::string_view{layout}}) {
+        for (const std::string_view part : {kind, name, layout}) {
             key.append(std::to_string(part.size())).append(":").append(part);
         }
-        key += typeid(M).name();
+        key += typeid(T).name();
+        if (auto found = find<T>(key)) return found;
+        std::shared_ptr<T> made = make();
         const std::scoped_lock lock{world_->mutex};
-        if (const auto found = world_->cells.find(key); found != world_->cells.end()) {
-            found->second.idle_since.reset();
-            return std::static_pointer_cast<Cell<M>>(found->second.cell);
-        }
+        if (auto found = find_locked<T>(key)) return found;
         if (world_->cells.size() >= world_->sweep_at) sweep();
-        auto made = std::make_shared<Cell<M>>(options);
         world_->cells.emplace(std::move(key), Entry{made, {}});
         return made;
     }
+
+    /// An empty store of the same clock, in which a cell goes soon after the last handle that refers to it.
+    MemoryStore apart() const { return MemoryStore{clock(), MemoryStoreOptions{.idle_ttl = Duration{0}}}; }
 
     /// Applies one command atomically. Reads `now`: what needs no time is decided by `glance`. Never blocks for long:
     /// see `cell.hpp`.
@@ -135,6 +143,19 @@ private:
         std::size_t sweep_at = 64;
         memory::Blobs<C> blobs;
     };
+
+    template <class T>
+    std::shared_ptr<T> find(const std::string& key) const {
+        const std::scoped_lock lock{world_->mutex};
+        return find_locked<T>(key);
+    }
+    template <class T>
+    std::shared_ptr<T> find_locked(const std::string& key) const {
+        const auto found = world_->cells.find(key);
+        if (found == world_->cells.end()) return nullptr;
+        found->second.idle_since.reset();
+        return std::static_pointer_cast<T>(found->second.cell);
+    }
 
     template <class M, class Decision>
     static bool taken(const std::optional<Decision>& decision) noexcept {

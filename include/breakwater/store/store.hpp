@@ -19,6 +19,7 @@ namespace breakwater {
 ///
 /// `make_state(options)` gives the first state; `layout(options)` names its form, and cells of one kind and name are
 /// shared only between equal layouts. Optional:
+/// - `is_fresh(state, options, now)`: from `now` on it decides as the first state would, so nothing is lost with it;
 /// - `is_refusal(decision)` and `undo(command, decision) → command`, for steps that are taken together;
 /// - `summary(state, options)` (at most 60 bits), and for what can be decided from this word without touching the state
 ///   `glance(summary, command, decision) → bool`, or `glance(summary, options, command, now, decision) → bool`.
@@ -83,6 +84,13 @@ struct CountingMachine {
     static constexpr Remove undo(const Add&, bool) noexcept { return {}; }
 };
 
+/// A store whose cells stand in this process and can be placed by others.
+template <class S>
+concept KeepsObjects = requires(const S& store, std::string_view text, std::shared_ptr<int> (*make)()) {
+    { store.template object<int>(text, text, text, make) } -> std::same_as<std::shared_ptr<int>>;
+    { store.apart() } -> std::same_as<S>;
+};
+
 /// Remembers. A store keeps a machine's state in *cells* and byte strings as *blobs*, tells the time they are kept by,
 /// and is a thread-safe handle: copies share everything.
 ///
@@ -93,6 +101,9 @@ struct CountingMachine {
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
 /// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
 /// - `peek(cell)` copies the state.
+/// - Optional: `object<T>(kind, name, layout, make)` keeps an object of this process's, as `cell` does cells, and
+///   `apart()` gives an empty store of the same clock. Only a store whose cells stand in this process has them. Keyed policies keep the table of their keys there, with the cells
+///   in it; on any other store each key is a cell named after it, and forgetting it is the store's affair.
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept.
 template <class S>

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/client/options.hpp>
+#include <breakwater/client/request_key.hpp>
+#include <breakwater/keyed/circuit_breaker.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/store/store.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace breakwater {
+
+/// The circuits of a client: its own, and one for each key that the options find for its requests. A client whose every
+/// call goes to its `base_url` has its own only, if circuits are kept by host, and looks for no other. The own one also
+/// takes the requests whose key is empty.
+template <TripRule Trip, Store StoreType>
+class CircuitPolicy {
+    using Others = KeyedCircuitBreaker<Trip, StoreType>;
+
+public:
+    static constexpr Place place = Place::admission;
+    using Breaker = CircuitBreaker<Trip, StoreType>;
+    struct Lane {
+        typename Others::Lane other{};
+        typename Breaker::Lane own{};
+        bool is_own = true;
+    };
+
+    CircuitPolicy(const CircuitBreakerOptions<Trip>& each, const CircuitKeyOptions& options,
+                  const std::string& base_url, const StoreType& store)
+        : own_{each, store}, key_{options.per} {
+        const bool by_host = !key_ || key_.target<ByHost>() != nullptr;
+        if (key_.target<ByClient>() != nullptr || (by_host && !base_url.empty())) return;  // of one host only
+        others_.emplace(KeyedCircuitBreakerOptions<Trip>{.each = each, .max_keys = options.max_circuits}, store);
+    }
+
+    const Breaker& own() const noexcept { return own_; }
+    /// Null if there is the client's own only.
+    const Others* others() const noexcept { return others_ ? &*others_ : nullptr; }
+
+    std::string_view name() const noexcept { return own_.name(); }
+    [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
+        return !others_ && own_.glance(lane.own, call);
+    }
+    Before before(Lane& lane, auto& call) const noexcept {
+        if (others_ && lane.is_own && !lane.other.has_key()) choose(lane, call.request);
+        return lane.is_own ? own_.before(lane.own, call) : others_->before(lane.other, call);
+    }
+    Before reask(Lane& lane, auto& call) const noexcept {
+        return lane.is_own ? own_.reask(lane.own, call) : others_->reask(lane.other, call);
+    }
+    After after(Lane& lane, auto& call, auto& result) const noexcept {
+        return lane.is_own ? own_.after(lane.own, call, result) : others_->after(lane.other, call, result);
+    }
+    Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
+        return lane.is_own ? own_.refusal(lane.own, call, before) : others_->refusal(lane.other, call, before);
+    }
+
+private:
+    void choose(Lane& lane, const Request& request) const noexcept {
+        const std::string key = key_of(key_, request, &host_of);
+        lane.is_own = key.empty();
+        if (!lane.is_own) others_->place_under(lane.other, key);
+    }
+
+    Breaker own_;
+    RequestKey key_;
+    std::optional<Others> others_;
+};
+
+}  // namespace breakwater

@@ -1,0 +1,265 @@
+#pragma once
+
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/keyed/by.hpp>
+#include <breakwater/keyed/options.hpp>
+#include <breakwater/keyed/table.hpp>
+#include <breakwater/outcome.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/store/memory.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace breakwater {
+
+/// A keyed breaker as seen from outside.
+struct KeyedCircuitBreakerSnapshot {
+    std::string name{};
+    KeyedCounts counts{};
+    /// Those that are not as new, open ones first, then by failures.
+    std::vector<CircuitSnapshot> circuits{};
+    CircuitSnapshot shared{};  ///< Of the keys that found no place.
+};
+
+/// A circuit for each key (host, tenant, endpoint …), all of one rule, so that what fails for one does not stop the
+/// others.
+///
+///     bw::KeyedCircuitBreaker breaker{{.each = {.name = "shards", .trip = bw::ConsecutiveFailures{5}}}};
+///     bw::Pipeline guard{bw::Retry{}, breaker};
+///     guard.run(f, {.key = "shard-7"});
+///
+/// A handle: copies share the circuits. Thread-safe. A key that is known is found without a lock. At most `max_keys`
+/// have a circuit. When there are more, a new key takes the place of one whose circuit is closed, not forced, with no
+/// failure counted and nobody in it: what may be lost is a window's count of successes. While there is none (see
+/// `KeyedTable`), it shares one circuit with all others in that position. Keys are shown in errors and snapshots: use
+/// no secret as a key.
+///
+/// On a store whose cells do not stand in this process, a key's circuit is named after it.
+template <TripRule Trip = AnyTrip, Store StoreType = MemoryStore<>>
+class KeyedCircuitBreaker {
+    using Breaker = CircuitBreaker<Trip, StoreType>;
+    using Table = KeyedTable<Breaker>;
+    using Pin = typename Table::Pin;
+
+    struct Shared {
+        KeyedCircuitBreakerOptions<Trip> options;
+        StoreType store;
+        StoreType cells;  // where each key's circuit is kept under its name
+        std::shared_ptr<Table> table;
+    };
+
+public:
+    static constexpr Place place = Place::admission;
+    using Options = KeyedCircuitBreakerOptions<Trip>;
+
+    /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
+    explicit KeyedCircuitBreaker(Options options, StoreType store = StoreType{})
+        : shared_{build(std::move(options), std::move(store))} {}
+
+    /// As the constructor, without throwing.
+    static Result<KeyedCircuitBreaker> make(Options options, StoreType store = StoreType{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return KeyedCircuitBreaker{std::move(options), std::move(store)};
+    }
+
+    /// A permit of one key's circuit, as `CircuitBreaker::Permit`. While it exists the key is not forgotten.
+    class Permit {
+    public:
+        Permit(Permit&&) noexcept = default;
+        Permit& operator=(Permit&& other) noexcept {
+            Permit moved{std::move(other)};
+            std::swap(table_, moved.table_);
+            std::swap(pin_, moved.pin_);
+            std::swap(permit_, moved.permit_);
+            return *this;
+        }
+        ~Permit() = default;
+        bool is_probe() const noexcept { return permit_.is_probe(); }
+        std::optional<CircuitTransition> record(Outcome outcome) noexcept { return permit_.record(outcome); }
+
+    private:
+        friend KeyedCircuitBreaker;
+        Permit(std::shared_ptr<Table> table, Pin pin, typename Breaker::Permit permit) noexcept
+            : table_{std::move(table)}, pin_{std::move(pin)}, permit_{std::move(permit)} {}
+
+        std::shared_ptr<Table> table_;  // these go in the opposite order
+        Pin pin_;
+        typename Breaker::Permit permit_;
+    };
+
+    /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
+    Result<Permit> try_acquire(std::string_view key) const {
+        Pin pin = find_or_insert(key);
+        auto permit = pin->try_acquire();
+        if (!permit) return fail(std::move(permit).error());
+        return Permit{shared_->table, std::move(pin), *std::move(permit)};
+    }
+
+    /// As of `CircuitBreaker`, for one key.
+    void force_open(std::string_view key, Duration span = Duration::max()) const noexcept {
+        find_or_insert(key)->force_open(span);
+    }
+    void force_closed(std::string_view key, Duration span = Duration::max()) const noexcept {
+        find_or_insert(key)->force_closed(span);
+    }
+    void reset(std::string_view key) const noexcept { find_or_insert(key)->reset(); }
+
+    /// What the key's circuit looks like now. Of a key not known it tells what a new circuit would, or the shared one if
+    /// there is no place. Changes nothing.
+    CircuitSnapshot snapshot(std::string_view key) const {
+        const Table& table = *shared_->table;
+        if (const Pin pin = table.find_surely(table.hash(key))) return pin->snapshot();
+        if (in_place && table.is_full()) return table.shared()->snapshot();
+        return circuit(key, shared_->options, cells_of(shared_->store)).snapshot();
+    }
+    CircuitState state(std::string_view key) const { return snapshot(key).state; }
+    /// How long the key's circuit stays open; zero if it is not, `Duration::max()` if nobody knows.
+    Duration retry_after(std::string_view key) const {
+        const CircuitSnapshot seen = snapshot(key);
+        return seen.state != CircuitState::open ? Duration{0} : seen.retry_after.value_or(Duration::max());
+    }
+
+    /// At most `most` circuits that are not as new. Looks at every key, without the table's lock.
+    KeyedCircuitBreakerSnapshot snapshot(std::size_t most = 100) const {
+        KeyedCircuitBreakerSnapshot seen{.name = std::string{name()}, .counts = shared_->table->counts()};
+        shared_->table->for_each([&](const Pin& pin) {
+            CircuitSnapshot circuit = pin->snapshot();
+            if (is_fresh(circuit)) return;
+            circuit.name = pin.label();
+            seen.circuits.push_back(std::move(circuit));
+        });
+        std::ranges::sort(seen.circuits, [](const CircuitSnapshot& a, const CircuitSnapshot& b) {
+            const bool a_closed = a.state == CircuitState::closed;
+            const bool b_closed = b.state == CircuitState::closed;
+            return a_closed != b_closed ? b_closed : a.counts.failures > b.counts.failures;
+        });
+        if (seen.circuits.size() > most) seen.circuits.resize(most);
+        seen.shared = shared_->table->shared()->snapshot();
+        return seen;
+    }
+
+    std::string_view name() const noexcept { return shared_->options.each.name; }
+    const Options& options() const noexcept { return shared_->options; }
+    const auto& clock() const noexcept { return shared_->store.clock(); }
+
+    // The policy. Its key is the call's (`CallOptions::key`), unless a function says otherwise.
+
+    /// The policy with the key that `key_of` finds: see `By`.
+    template <class F>
+    By<KeyedCircuitBreaker, F> by(F key_of) const {
+        return {*this, std::move(key_of)};
+    }
+
+    /// Holds the key's circuit while the call passes.
+    class Lane {
+    public:
+        bool has_key() const noexcept { return static_cast<bool>(pin_); }
+
+    private:
+        friend KeyedCircuitBreaker;
+        Pin pin_;  // goes last: what passes refers to the circuit
+        typename Breaker::Lane own_;
+    };
+
+    /// Lets the call pass under this key; to be called before `before`, once for each passage.
+    void place_under(Lane& lane, std::string_view key) const noexcept { lane.pin_ = find_or_insert(key); }
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        if (!lane.has_key()) place_under(lane, call.key());
+        if (lane.pin_->glance(lane.own_, call)) return proceed;
+        return lane.pin_->before(lane.own_, call);
+    }
+    Before reask(Lane& lane, auto& call) const noexcept { return lane.pin_->reask(lane.own_, call); }
+    After after(Lane& lane, auto& call, auto& result) const noexcept {
+        return lane.pin_->after(lane.own_, call, result);
+    }
+    Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
+        return lane.pin_->refusal(lane.own_, call, before);
+    }
+
+private:
+    static constexpr bool in_place = KeepsObjects<StoreType>;
+
+    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        StoreType cells = cells_of(store);
+        const auto make = [&] {
+            return std::make_shared<Table>(options.max_keys, [&] { return circuit("*", options, cells_of(store)); });
+        };
+        std::shared_ptr<Table> table;
+        if constexpr (in_place)
+            table = store.template object<Table>("keyed circuit", options.each.name, options.each.trip.layout(), make);
+        else
+            table = make();
+        return std::make_shared<const Shared>(
+            Shared{std::move(options), std::move(store), std::move(cells), std::move(table)});
+    }
+
+    /// The circuits of a table that stands in the store are found through the table alone. Their names are for people:
+    /// the cells of keys that are forgotten must not stay in the store, nor may the store hold itself alive.
+    static StoreType cells_of(const StoreType& store) {
+        if constexpr (in_place)
+            return store.apart();
+        else
+            return store;
+    }
+
+    static Breaker circuit(std::string_view key, const Options& options, const StoreType& cells) {
+        auto own = options.each;
+        own.name = own.name.empty() ? std::string{key} : own.name.append(" ").append(key);
+        return Breaker{std::move(own), cells};
+    }
+
+    Pin find_or_insert(std::string_view key) const noexcept {
+        Table& table = *shared_->table;
+        const KeyHash hash = table.hash(key);
+        if (Pin found = table.find(hash)) [[likely]]
+            return found;
+        return insert(hash, key);
+    }
+    [[gnu::noinline]] Pin insert(const KeyHash& hash, std::string_view key) const noexcept {
+        Table& table = *shared_->table;
+        try {  // made before the lock is taken: options may hold functions of the user's
+            Breaker made = circuit(in_place ? KeyLabel{key, hash}.text() : key, shared_->options, shared_->cells);
+            return table.insert(
+                hash, key, clock().now(), [](const Breaker& other) noexcept { return can_go(other); },
+                [&]() noexcept -> Breaker { return std::move(made); });
+        } catch (...) {  // no memory: no circuit of its own
+            return table.shared();
+        }
+    }
+
+    static bool can_go(const Breaker& breaker) noexcept {
+        if (!in_place) return true;  // the store keeps it under its name
+        try {
+            return is_fresh(breaker.snapshot());
+        } catch (...) {
+            return false;
+        }
+    }
+    template <class Snapshot>
+    static bool is_fresh(const Snapshot& seen) noexcept {
+        TripCounts successes;
+        successes.calls = seen.counts.calls;
+        bool all_admitted = true;
+        if constexpr (requires { seen.admitted_share; }) all_admitted = seen.admitted_share == 1.0;
+        return seen.state == CircuitState::closed && !seen.forced && seen.counts == successes && all_admitted;
+    }
+
+    std::shared_ptr<const Shared> shared_;
+};
+
+template <Store S>
+KeyedCircuitBreaker(KeyedCircuitBreakerOptions<AnyTrip>, S) -> KeyedCircuitBreaker<AnyTrip, S>;
+
+}  // namespace breakwater

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/keyed/table.hpp>
+#include <breakwater/rate_limiter/options.hpp>
+#include <breakwater/result.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace breakwater {
+
+template <RateAlgorithm Algorithm = AnyAlgorithm>
+struct KeyedRateLimiterOptions {
+    /// Of each key's limiter. The name is that of all together: within one store, keyed limiters with the same name and
+    /// layout share their keys.
+    RateLimiterOptions<Algorithm> each{};
+    /// How many keys have a limiter of their own. 1 to 16777216, default 10000; of the first one made with this name.
+    /// 128 bytes each.
+    std::size_t max_keys = 10'000;
+};
+
+template <TripRule Trip = AnyTrip>
+struct KeyedCircuitBreakerOptions {
+    /// Of each key's circuit. The name is that of all together: within one store, keyed breakers with the same name and
+    /// layout share their keys; a key's circuit has the options of the one that met it first.
+    CircuitBreakerOptions<Trip> each{};
+    /// How many keys have a circuit of their own. 1 to 16777216, default 1000; of the first one made with this name.
+    /// Some 2 KiB each, and what the trip rule keeps.
+    std::size_t max_keys = 1'000;
+};
+
+/// Checks the options; messages begin with `path`.
+template <class Options>
+    requires requires(const Options& options) {
+        options.each;
+        options.max_keys;
+    }
+Result<void> validate(const Options& options, std::string_view path = "") {
+    constexpr std::size_t most = KeyedTable<int>::most_keys;
+    if (options.max_keys < 1 || options.max_keys > most)
+        return detail::invalid_option(path, "max_keys", "1 to " + std::to_string(most), options.max_keys);
+    return validate(options.each, path.empty() ? "each" : std::string{path} + ".each");
+}
+
+}  // namespace breakwater

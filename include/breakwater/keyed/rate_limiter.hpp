@@ -1,0 +1,411 @@
+#pragma once
+
+#include <breakwater/events.hpp>
+#include <breakwater/keyed/by.hpp>
+#include <breakwater/keyed/options.hpp>
+#include <breakwater/keyed/table.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/rate_limiter.hpp>
+#include <breakwater/rate_limiter/machine.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/store/memory.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace breakwater {
+
+/// A keyed limiter as seen from outside.
+struct KeyedRateLimiterSnapshot {
+    std::string name{};
+    KeyedCounts counts{};
+    /// Those that are not full, the ones with the longest way back first.
+    std::vector<RateLimiterSnapshot> limiters{};
+    RateLimiterSnapshot shared{};  ///< Of the keys that found no place.
+};
+
+namespace detail {
+
+/// A cell that stands where it is declared.
+template <class Cell>
+struct CellInPlace {
+    mutable Cell cell;
+    Cell& operator*() const noexcept { return cell; }
+};
+
+/// What a keyed limiter keeps for one key.
+template <class Rate, class Pause>
+struct LimiterCells {
+    Rate rate;
+    Pause pause;
+};
+
+}  // namespace detail
+
+/// A rate limiter for each key (tenant, user, host …), all of one rule.
+///
+///     bw::KeyedRateLimiter limiter{bw::TokenBucket{.permits = 10, .period = 1s}};
+///     if (!limiter.try_acquire("tenant-7")) …
+///     bw::Pipeline guard{bw::Retry{}, limiter};
+///     guard.run(f, {.key = "tenant-7"});
+///
+/// A handle: copies share the permits. Thread-safe. A key is known by a hash under a secret of this process and costs
+/// 128 bytes; one that is known is found without a lock. At most `max_keys` have a limiter. When there are more, a new
+/// key takes the place of one whose limiter is full and not paused, which therefore loses nothing; while there is none
+/// (see `KeyedTable`), it shares one limiter, of the same rule, with all others in that position. Keys are shown in
+/// errors and snapshots: use no secret as a key.
+///
+/// On a store whose cells do not stand in this process, a key's cells are named after it.
+template <RateAlgorithm AlgorithmType = AnyAlgorithm, Store StoreType = MemoryStore<>>
+class KeyedRateLimiter {
+    using Machine = RateMachine<AlgorithmType>;
+    using Cell = typename StoreType::template Cell<Machine>;
+    using PauseCell = typename StoreType::template Cell<PauseMachine>;
+    static constexpr bool in_place = KeepsObjects<StoreType>;
+    template <class C>
+    using Kept = std::conditional_t<in_place, detail::CellInPlace<C>, std::shared_ptr<C>>;
+    using Cells = detail::LimiterCells<Kept<Cell>, Kept<PauseCell>>;
+    using Table = KeyedTable<Cells>;
+
+    struct Shared {
+        KeyedRateLimiterOptions<AlgorithmType> options;
+        typename Machine::Options rules;
+        PauseMachine::Options pause_rules;
+        StoreType store;
+        std::shared_ptr<Table> table;
+    };
+
+public:
+    static constexpr Place place = Place::admission;
+    using Algorithm = AlgorithmType;
+    using Options = KeyedRateLimiterOptions<Algorithm>;
+
+    /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
+    explicit KeyedRateLimiter(Options options, StoreType store = StoreType{})
+        : shared_{build(std::move(options), std::move(store))} {}
+    explicit KeyedRateLimiter(Algorithm algorithm, StoreType store = StoreType{})
+        : KeyedRateLimiter{Options{.each = {.algorithm = std::move(algorithm)}}, std::move(store)} {}
+
+    /// As the constructor, without throwing.
+    static Result<KeyedRateLimiter> make(Options options, StoreType store = StoreType{}) {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        return KeyedRateLimiter{std::move(options), std::move(store)};
+    }
+
+    /// Takes `permits` of this key now or not at all; refusals as of `RateLimiter::try_acquire`.
+    Result<void> try_acquire(std::string_view key, std::int64_t permits = 1) const noexcept {
+        LazyNow now{clock()};
+        const Pin pin = find_or_insert(key, now);
+        const Grant grant = take(pin, permits, now);
+        if (grant.granted) return {};
+        return fail(refusal_of(pin, grant));
+    }
+
+    /// Takes `permits` of this key, waiting up to `max_wait` for them. Blocks. Refuses at once if the wait would be
+    /// longer. The key is not forgotten meanwhile.
+    Result<void> acquire(std::string_view key, std::int64_t permits, Duration max_wait,
+                         const std::stop_token& stop = {}) const {
+        LazyNow now{clock()};
+        const Pin pin = find_or_insert(key, now);
+        const Instant give_up = now() + std::min<Duration>(max_wait, std::chrono::hours{24});
+        for (;;) {
+            const Grant grant = take(pin, permits, now);
+            if (grant.granted) return {};
+            if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(pin, grant));
+            if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
+            now.forget();
+        }
+    }
+
+    /// Gives permits of this key back that were taken and not used.
+    void give_back(std::string_view key, std::int64_t permits = 1) const noexcept {
+        LazyNow now{clock()};
+        give_back(find_or_insert(key, now), permits, now);
+    }
+
+    /// Refuses this key until `t` of the store's clock, at most `max_pause` from now; nothing accrues meanwhile.
+    /// Returns how long the pause lasts.
+    Duration pause_until(std::string_view key, Instant t) const noexcept {
+        LazyNow now{clock()};
+        return pause(find_or_insert(key, now), t, now);
+    }
+    Duration pause_for(std::string_view key, Duration span) const noexcept {
+        LazyNow now{clock()};
+        return pause(find_or_insert(key, now), now() + std::min(span, options().each.max_pause), now);
+    }
+
+    /// How long until `permits` of this key could be taken: zero if now, `Duration::max()` if never. Takes nothing and
+    /// makes nothing: of a key not known it tells what a new limiter would, or the shared one if there is no place.
+    Duration retry_after(std::string_view key, std::int64_t permits = 1) const noexcept {
+        const Shared& shared = *shared_;
+        LazyNow now{clock()};
+        Pin pin = shared.table->find_surely(shared.table->hash(key));
+        if (!pin && !in_place) pin = find_or_insert(key, now);
+        if (!pin && shared.table->is_full()) pin = shared.table->shared();
+        if (!pin) {
+            const Grant grant = Algorithm::peek({}, shared.rules.prepared, permits, now());
+            return grant.never ? Duration::max() : grant.retry_after;
+        }
+        return retry_after(pin, permits, now());
+    }
+
+    /// At most `most` limiters that are not full. Looks at every key, without a lock: about 20 ms for a million.
+    KeyedRateLimiterSnapshot snapshot(std::size_t most = 100) const {
+        const Instant now = clock().now();
+        KeyedRateLimiterSnapshot seen{.name = std::string{name()}, .counts = shared_->table->counts()};
+        std::vector<RateLimiterSnapshot>& busiest = seen.limiters;  // a heap with the least busy one in front
+        const auto is_busier = [](const RateLimiterSnapshot& a, const RateLimiterSnapshot& b) {
+            return a.retry_after != b.retry_after ? a.retry_after > b.retry_after : a.available < b.available;
+        };
+        shared_->table->for_each([&](const Pin& pin) {
+            if (most == 0 || is_fresh(*pin, now)) return;
+            busiest.push_back(look(pin, now));
+            std::ranges::push_heap(busiest, is_busier);
+            if (busiest.size() <= most) return;
+            std::ranges::pop_heap(busiest, is_busier);
+            busiest.pop_back();
+        });
+        std::ranges::sort_heap(busiest, is_busier);
+        seen.shared = look(shared_->table->shared(), now);
+        return seen;
+    }
+
+    std::string_view name() const noexcept { return shared_->options.each.name; }
+    const Options& options() const noexcept { return shared_->options; }
+    const auto& clock() const noexcept { return shared_->store.clock(); }
+
+    // The policy. Its key is the call's (`CallOptions::key`), unless a function says otherwise.
+
+    /// The policy with the key that `key_of` finds: see `By`.
+    template <class F>
+    By<KeyedRateLimiter, F> by(F key_of) const {
+        return {*this, std::move(key_of)};
+    }
+
+    /// Holds the key's limiter while the call passes.
+    class Lane {
+    public:
+        bool has_key() const noexcept { return static_cast<bool>(pin_); }
+
+    private:
+        friend KeyedRateLimiter;
+        typename Table::Pin pin_;
+        Duration waited_{};
+        std::uint64_t permit_ = 0;  // 1 + the number of attempts made when it was taken; 0 if there is none
+    };
+
+    /// Lets the call pass under this key; to be called before `before`, once for each passage.
+    void place_under(Lane& lane, std::string_view key) const noexcept {
+        LazyNow now{clock()};
+        lane.pin_ = find_or_insert(key, now);
+    }
+
+    Before before(Lane& lane, auto& call) const noexcept {
+        const Grant grant = with_now(call, clock(), [&](auto& now) {
+            if (!lane.has_key()) lane.pin_ = find_or_insert(call.key(), now);
+            return take(lane.pin_, 1, now);
+        });
+        if (grant.granted) {
+            lane.permit_ = std::uint64_t{1} + call.attempt;
+            return proceed;
+        }
+        if (grant.never) return reject(Errc::exceeds_burst);
+        if (grant.retry_after > options().each.max_wait - lane.waited_)
+            return reject(Errc::rate_limited, grant.retry_after);
+        lane.waited_ += grant.retry_after;
+        return wait_for(grant.retry_after, Errc::rate_limited);
+    }
+
+    template <class T>
+    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+        if (!result) [[unlikely]]
+            failed(lane, call, result.error());
+        return done;
+    }
+
+    Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
+        return refusal_by(Name{name(), lane.pin_.label()}.text(), before);
+    }
+
+private:
+    using Pin = typename Table::Pin;
+
+    /// "limiter key", made without allocating; no longer than an error keeps.
+    class Name {
+    public:
+        Name(std::string_view name, std::string_view key) noexcept {
+            add(name);
+            if (!name.empty()) add(" ");
+            add(key);
+        }
+        std::string_view text() const noexcept { return {text_, size_}; }
+
+    private:
+        void add(std::string_view part) noexcept { size_ += part.copy(text_ + size_, sizeof text_ - size_); }
+        char text_[64];
+        std::size_t size_ = 0;
+    };
+
+    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        const auto& each = options.each;
+        typename Machine::Options rules{each.algorithm.prepare(each.max_pause), layout_of(each.algorithm)};
+        const PauseMachine::Options pause_rules{each.max_pause};
+        const auto make = [&] {
+            return std::make_shared<Table>(
+                options.max_keys, [&] { return make_cells(store, each.name, "*", rules, pause_rules); });
+        };
+        std::shared_ptr<Table> table;
+        if constexpr (in_place)
+            table = store.template object<Table>("keyed rate", each.name, rules.layout, make);
+        else
+            table = make();
+        return std::make_shared<const Shared>(
+            Shared{std::move(options), std::move(rules), pause_rules, std::move(store), std::move(table)});
+    }
+
+    static Cells make_cells(const StoreType& store, const std::string& name, std::string_view key,
+                            const typename Machine::Options& rules,
+                            const PauseMachine::Options& pause_rules) noexcept(in_place) {
+        if constexpr (in_place) {
+            return Cells{{Cell{rules}}, {PauseCell{pause_rules}}};
+        } else {
+            const std::string whole = name.empty() ? name : std::string{name}.append(" ").append(key);
+            return Cells{store.template cell<Machine>("rate", whole, rules),
+                         store.template cell<PauseMachine>("pause", whole, pause_rules)};
+        }
+    }
+
+    Pin find_or_insert(std::string_view key, auto& now) const noexcept {
+        Table& table = *shared_->table;
+        const KeyHash hash = table.hash(key);
+        if (Pin found = table.find(hash)) [[likely]]
+            return found;
+        return insert(hash, key, now());
+    }
+    [[gnu::noinline]] Pin insert(const KeyHash& hash, std::string_view key, Instant now) const noexcept {
+        const Shared& shared = *shared_;
+        const std::string& name = shared.options.each.name;
+        const auto can_go = [&](const Cells& cells) noexcept { return is_fresh(cells, now); };
+        if constexpr (in_place) {
+            return shared.table->insert(hash, key, now, can_go, [&]() noexcept {
+                return make_cells(shared.store, name, key, shared.rules, shared.pause_rules);
+            });
+        } else {
+            try {
+                Cells made = make_cells(shared.store, name, key, shared.rules, shared.pause_rules);
+                return shared.table->insert(hash, key, now, can_go, [&]() noexcept { return std::move(made); });
+            } catch (...) {  // no memory: no cell of its own
+                return shared.table->shared();
+            }
+        }
+    }
+
+    bool is_fresh(const Cells& cells, Instant now) const noexcept {
+        const Shared& shared = *shared_;
+        if (!in_place && !name().empty()) return true;  // the store keeps it under its name
+        return Machine::is_fresh(shared.store.peek(*cells.rate), shared.rules, now) &&
+               PauseMachine::is_fresh(shared.store.peek(*cells.pause), shared.pause_rules, now);
+    }
+
+    /// A limiter that took another's place is not used at an earlier time than that, whoever read the clock before: the
+    /// other one's permits were not all back then.
+    static Instant not_before(const Pin& pin, Instant now) noexcept {
+        const Duration early = pin.born() - now;
+        return early > Duration{0} && early <= clock_tolerance ? pin.born() : now;
+    }
+
+    Grant take(const Pin& pin, std::int64_t permits, auto& now) const noexcept {
+        const Shared& shared = *shared_;
+        auto at = [&] { return not_before(pin, now()); };
+        Duration paused{};
+        const Step check{*pin->pause, shared.pause_rules, PauseMachine::Check{}};
+        if (!decided_at_a_glance(shared.store, check, paused)) paused = shared.store.apply(check, at);
+        if (paused > Duration{0}) [[unlikely]]
+            return {.retry_after = paused};
+        return shared.store.apply(Step{*pin->rate, shared.rules, typename Machine::Take{permits}}, at);
+    }
+
+    void give_back(const Pin& pin, std::int64_t permits, auto& now) const noexcept {
+        auto at = [&] { return not_before(pin, now()); };
+        shared_->store.apply(Step{*pin->rate, shared_->rules, typename Machine::GiveBack{permits}}, at);
+    }
+
+    Duration pause(const Pin& pin, Instant until, auto& now) const noexcept {
+        const Shared& shared = *shared_;
+        auto at = [&] { return not_before(pin, now()); };
+        const auto extended = shared.store.apply(Step{*pin->pause, shared.pause_rules, PauseMachine::Extend{until}}, at);
+        if (extended.until > extended.from) {
+            shared.store.apply(Step{*pin->rate, shared.rules, typename Machine::Pause{extended.from, extended.until}},
+                               at);
+        }
+        return std::max(Duration{0}, extended.until - now());
+    }
+
+    Duration paused_for(const Pin& pin, Instant now) const noexcept {
+        auto state = shared_->store.peek(*pin->pause);
+        return PauseMachine::apply(state, shared_->pause_rules, PauseMachine::Check{}, now);
+    }
+    Duration retry_after(const Pin& pin, std::int64_t permits, Instant now) const noexcept {
+        now = not_before(pin, now);
+        const Duration paused = paused_for(pin, now);
+        const Grant grant =
+            Algorithm::peek(shared_->store.peek(*pin->rate), shared_->rules.prepared, permits, now + paused);
+        return grant.never ? Duration::max() : paused + grant.retry_after;
+    }
+    RateLimiterSnapshot look(const Pin& pin, Instant now) const {
+        now = not_before(pin, now);
+        const Duration paused = paused_for(pin, now);
+        const std::int64_t available =
+            Algorithm::available(shared_->store.peek(*pin->rate), shared_->rules.prepared, now);
+        return {.name = std::string{pin.label()},
+                .available = paused > Duration{0} ? 0 : available,
+                .paused_for = paused,
+                .retry_after = retry_after(pin, 1, now)};
+    }
+
+    Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {
+        const Name whose{name(), pin.label()};
+        if (grant.never) return Error::refusal(Errc::exceeds_burst, whose.text());
+        return Error::refusal(Errc::rate_limited, whose.text(), grant.retry_after);
+    }
+
+    /// Gives the permit back if no attempt was made with it; pauses the key if the answer asks for it: 429 or 503 with
+    /// Retry-After.
+    [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
+        with_now(call, clock(), [&](auto& now) {
+            if (lane.permit_ == std::uint64_t{1} + call.attempt) give_back(lane.pin_, 1, now);
+        });
+        lane.permit_ = 0;
+        const auto status = error.status();
+        const auto asked = error.retry_after();
+        if (!asked || !status || (*status != 429 && *status != 503) || error.code() != Errc::http_status) return;
+        const Duration span = std::min(*asked, options().each.max_pause);
+        const Duration paused =
+            with_now(call, clock(), [&](auto& now) { return pause(lane.pin_, now() + span, now); });
+        if (paused <= Duration{0}) return;
+        const Name whose{name(), lane.pin_.label()};
+        call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});
+    }
+
+    std::shared_ptr<const Shared> shared_;
+};
+
+template <Store S>
+KeyedRateLimiter(KeyedRateLimiterOptions<AnyAlgorithm>, S) -> KeyedRateLimiter<AnyAlgorithm, S>;
+template <RateAlgorithm A>
+KeyedRateLimiter(A) -> KeyedRateLimiter<A>;
+template <RateAlgorithm A, Store S>
+KeyedRateLimiter(A, S) -> KeyedRateLimiter<A, S>;
+
+}  // namespace breakwater
