@@ -45,7 +45,8 @@ struct World {
         std::ranges::shuffle(keys, std::mt19937_64{2});  // not in the order of memory
         for (const std::string& key : keys) {
             (void)table.insert(
-                table.hash(key), key, {}, [](auto&) noexcept { return false; }, []() noexcept { return std::uint64_t{}; });
+                table.hash(key), key, {}, [](auto&) noexcept { return false; },
+                []() noexcept { return std::uint64_t{}; });
         }
         std::ranges::shuffle(keys, std::mt19937_64{3});
     }

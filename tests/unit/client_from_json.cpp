@@ -81,6 +81,7 @@ TEST_CASE("a configuration with everything in it is read") {
             "recovery_growth": {"multiplier": 2, "cap": "20min", "jitter": 0.1, "heed_retry_after": true}
         },
         "bulkhead": {"max_concurrent": 8, "max_queue": 16, "max_wait": "2s"},
+        "circuits": {"per": "endpoint", "max_circuits": 9},
         "rate_limit": {
             "algorithm": {"fixed_window": {"permits": 20, "window": "60s"}},
             "max_wait": "1.5s", "max_pause": "10min",
@@ -122,6 +123,8 @@ TEST_CASE("a configuration with everything in it is read") {
     CHECK(options.bulkhead.max_concurrent == 8U);
     CHECK(options.bulkhead.max_queue == 16);
     CHECK(options.bulkhead.max_wait == 2s);
+    CHECK(options.circuits.per.target<bw::ByEndpoint>() != nullptr);
+    CHECK(options.circuits.max_circuits == 9);
     CHECK(options.rate_limit.algorithm == bw::AnyAlgorithm{bw::FixedWindow{.permits = 20, .window = 60s}});
     CHECK(options.rate_limit.max_wait == 1500ms);
     CHECK(options.rate_limit.max_pause == 10min);

@@ -48,6 +48,7 @@ TEST_CASE("the policies' options are checked under their own paths") {
     CHECK(mistake({.rate_limit = {.max_wait = -1s}}) == "rate_limit.max_wait: must be 0s to 24h, got -1s");
     CHECK(mistake({.rate_limit = {.per_endpoint = {.algorithm = bw::FixedWindow{.permits = 0}}}}) ==
           "rate_limit.per_endpoint.algorithm.permits: must be 1 to 2147483648, got 0");
+    CHECK(mistake({.circuits = {.max_circuits = 0}}) == "circuits.max_circuits: must be 1 to 1000000, got 0");
     CHECK(mistake({.rate_limit = {.per_endpoint = {.max_endpoints = 0}}}) ==
           "rate_limit.per_endpoint.max_endpoints: must be 1 to 1000000, got 0");
     CHECK(mistake({.retry = {.backoff = {.base = 0s}}}) == "retry.backoff.base: must be > 0s, got 0s");

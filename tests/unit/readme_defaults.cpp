@@ -85,6 +85,8 @@ Table table_of_code() {
     t["bulkhead`, `BulkheadOptions"] = "max_concurrent " + none(!o.bulkhead.max_concurrent) + ", " +
                                        text(bulkhead.max_concurrent) + "; max_queue " + text(o.bulkhead.max_queue) +
                                        ", max_wait " + text(o.bulkhead.max_wait);
+    t["circuits"] = std::string{"per "} + (o.circuits.per.target<bw::ByHost>() ? "by_host" : "SOMETHING") +
+                    ", max_circuits " + text(o.circuits.max_circuits);
     t["rate_limit.algorithm"] = none(o.rate_limit.algorithm.is_none());
     const bw::TokenBucket bucket;
     t["TokenBucket"] =

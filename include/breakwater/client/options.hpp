@@ -111,8 +111,8 @@ enum class HeedServer : std::uint8_t {
 
 /// Which requests share a circuit.
 struct CircuitKeyOptions {
-    /// `by_host()` (the default), `by_endpoint()`, `by_client()` or a function: requests of the same key share a circuit,
-    /// those of the empty key the client's own. By host, a client with a `base_url` needs its own only.
+    /// `by_host()` (the default), `by_endpoint()`, `by_client()` or a function: requests of the same key share a
+    /// circuit, those of the empty key the client's own. By host, a client with a `base_url` needs its own only.
     RequestKey per = by_host();
     /// How many keys have a circuit; the ones beyond share one: see `KeyedCircuitBreaker`. 1 to 1,000,000; default
     /// 1,024.

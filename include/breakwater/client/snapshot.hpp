@@ -64,10 +64,8 @@ void to_json(Json& json, const RetryBudgetSnapshot& seen) {
 /// As JSON.
 template <class Json>
 void to_json(Json& json, const KeyedCounts& seen) {
-    json = {{"keys", seen.keys},
-            {"max_keys", seen.max_keys},
-            {"evicted", seen.evicted},
-            {"overflowed", seen.overflowed}};
+    json = {
+        {"keys", seen.keys}, {"max_keys", seen.max_keys}, {"evicted", seen.evicted}, {"overflowed", seen.overflowed}};
 }
 
 /// The form of `ResilientClient::snapshot()`, version 1: `{"version", "name", "circuit": {…}, "circuits": {KEY: {…}},

@@ -114,8 +114,8 @@ public:
     }
     void reset(std::string_view key) const noexcept { find_or_insert(key)->reset(); }
 
-    /// What the key's circuit looks like now. Of a key not known it tells what a new circuit would, or the shared one if
-    /// there is no place. Changes nothing.
+    /// What the key's circuit looks like now. Of a key not known it tells what a new circuit would, or the shared one
+    /// if there is no place. Changes nothing.
     CircuitSnapshot snapshot(std::string_view key) const {
         const Table& table = *shared_->table;
         if (const Pin pin = table.find_surely(table.hash(key))) return pin->snapshot();

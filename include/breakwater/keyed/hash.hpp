@@ -95,8 +95,8 @@ private:
 /// Hashes keys under a secret of its own, so that nobody who does not know it finds two keys that collide, or many that
 /// lie close together in a table.
 ///
-/// Most keys are short, and a key is hashed on every call: up to 16 bytes are hashed by NH (Black et al., "UMAC: fast and
-/// secure message authentication", 1999), two multiplications, by which two keys collide under one in 2^64 secrets,
+/// Most keys are short, and a key is hashed on every call: up to 16 bytes are hashed by NH (Black et al., "UMAC: fast
+/// and secure message authentication", 1999), two multiplications, by which two keys collide under one in 2^64 secrets,
 /// whatever they are. Longer ones are hashed by SipHash.
 class KeyHasher {
 public:

@@ -41,7 +41,7 @@ public:
             for (; found != 0; found &= found - 1) {
                 const auto bit = static_cast<std::size_t>(std::countr_zero(found));
                 const auto number = atomic(line.numbers[place(bit)]).load(std::memory_order_relaxed);
-                if (is_it(number)) [[likely]]
+                if (number != 0 && is_it(number)) [[likely]]
                     return number;
             }
             if (atomic(line.tags[1]).load(std::memory_order_acquire) >> 32 == 0) break;

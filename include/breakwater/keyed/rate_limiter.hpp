@@ -262,8 +262,8 @@ private:
         typename Machine::Options rules{each.algorithm.prepare(each.max_pause), layout_of(each.algorithm)};
         const PauseMachine::Options pause_rules{each.max_pause};
         const auto make = [&] {
-            return std::make_shared<Table>(
-                options.max_keys, [&] { return make_cells(store, each.name, "*", rules, pause_rules); });
+            return std::make_shared<Table>(options.max_keys,
+                                           [&] { return make_cells(store, each.name, "*", rules, pause_rules); });
         };
         std::shared_ptr<Table> table;
         if constexpr (in_place)
@@ -344,7 +344,8 @@ private:
     Duration pause(const Pin& pin, Instant until, auto& now) const noexcept {
         const Shared& shared = *shared_;
         auto at = [&] { return not_before(pin, now()); };
-        const auto extended = shared.store.apply(Step{*pin->pause, shared.pause_rules, PauseMachine::Extend{until}}, at);
+        const auto extended =
+            shared.store.apply(Step{*pin->pause, shared.pause_rules, PauseMachine::Extend{until}}, at);
         if (extended.until > extended.from) {
             shared.store.apply(Step{*pin->rate, shared.rules, typename Machine::Pause{extended.from, extended.until}},
                                at);
@@ -391,8 +392,7 @@ private:
         const auto asked = error.retry_after();
         if (!asked || !status || (*status != 429 && *status != 503) || error.code() != Errc::http_status) return;
         const Duration span = std::min(*asked, options().each.max_pause);
-        const Duration paused =
-            with_now(call, clock(), [&](auto& now) { return pause(lane.pin_, now() + span, now); });
+        const Duration paused = with_now(call, clock(), [&](auto& now) { return pause(lane.pin_, now() + span, now); });
         if (paused <= Duration{0}) return;
         const Name whose{name(), lane.pin_.label()};
         call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});

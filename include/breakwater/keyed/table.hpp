@@ -74,9 +74,7 @@ public:
     /// `max_keys` is 1 to `most_keys`. `make()` gives the shared value. Memory is only touched as keys come.
     template <class Make>
     KeyedTable(std::size_t max_keys, Make make)
-        : max_keys_{std::clamp<std::size_t>(max_keys, 1, most_keys)},
-          index_{max_keys_},
-          entries_{max_keys_ + 1} {
+        : max_keys_{std::clamp<std::size_t>(max_keys, 1, most_keys)}, index_{max_keys_}, entries_{max_keys_ + 1} {
         ::new (entries_[0].storage) Value(make());
         entries_[0].label.set("*", {});
     }

@@ -29,7 +29,7 @@ struct CallOptions {
     bool resendable = true;                             ///< False: retry only what certainly never arrived.
     std::string_view subject{};                         ///< What is called, for events and messages.
     std::string_view tag{};                             ///< What kind of call it is, for rules about some kinds.
-    std::string_view key{};                             ///< On whose account: keyed limiters and breakers tell calls by it.
+    std::string_view key{};  ///< On whose account: keyed limiters and breakers tell calls by it.
 };
 
 /// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable

@@ -102,8 +102,9 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 /// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
 /// - `peek(cell)` copies the state.
 /// - Optional: `object<T>(kind, name, layout, make)` keeps an object of this process's, as `cell` does cells, and
-///   `apart()` gives an empty store of the same clock. Only a store whose cells stand in this process has them. Keyed policies keep the table of their keys there, with the cells
-///   in it; on any other store each key is a cell named after it, and forgetting it is the store's affair.
+///   `apart()` gives an empty store of the same clock. Only a store whose cells stand in this process has them. Keyed
+///   policies keep the table of their keys there, with the cells in it; on any other store each key is a cell named
+///   after it, and forgetting it is the store's affair.
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept.
 template <class S>
