@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/pipeline/policy.hpp>
 
 #include <concepts>
@@ -27,14 +28,13 @@ public:
 
     Before before(Lane& lane, auto& call) const noexcept {
         if (!lane.has_key()) {
-            try {
+            BREAKWATER_TRY {
                 if constexpr (requires { std::string_view{key_of_(call.request)}; })
                     keyed_.place_under(lane, key_of_(call.request));
                 else
                     keyed_.place_under(lane, key_of_(call));
-            } catch (...) {
-                keyed_.place_under(lane, {});
             }
+            BREAKWATER_CATCH_ALL { keyed_.place_under(lane, {}); }
         }
         return keyed_.before(lane, call);
     }

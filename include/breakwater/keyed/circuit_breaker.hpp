@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/circuit_breaker.hpp>
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/keyed/by.hpp>
 #include <breakwater/keyed/options.hpp>
 #include <breakwater/keyed/table.hpp>
@@ -191,7 +192,7 @@ private:
     static constexpr bool in_place = KeepsObjects<StoreType>;
 
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         StoreType cells = cells_of(store);
         const auto make = [&] {
             return std::make_shared<Table>(options.max_keys, [&] { return circuit("*", options, cells_of(store)); });
@@ -229,23 +230,21 @@ private:
     }
     [[gnu::noinline]] Pin insert(const KeyHash& hash, std::string_view key) const noexcept {
         Table& table = *shared_->table;
-        try {  // made before the lock is taken: options may hold functions of the user's
+        BREAKWATER_TRY {  // made before the lock is taken: options may hold functions of the user's
             Breaker made = circuit(in_place ? KeyLabel{key, hash}.text() : key, shared_->options, shared_->cells);
             return table.insert(
                 hash, key, clock().now(), [](const Breaker& other) noexcept { return can_go(other); },
                 [&]() noexcept -> Breaker { return std::move(made); });
-        } catch (...) {  // no memory: no circuit of its own
+        }
+        BREAKWATER_CATCH_ALL {  // no memory: no circuit of its own
             return table.shared();
         }
     }
 
     static bool can_go(const Breaker& breaker) noexcept {
         if (!in_place) return true;  // the store keeps it under its name
-        try {
-            return is_fresh(breaker.snapshot());
-        } catch (...) {
-            return false;
-        }
+        BREAKWATER_TRY { return is_fresh(breaker.snapshot()); }
+        BREAKWATER_CATCH_ALL { return false; }
     }
     template <class Snapshot>
     static bool is_fresh(const Snapshot& seen) noexcept {

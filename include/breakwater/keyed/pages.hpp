@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <new>
 
 #include <sys/mman.h>
@@ -12,11 +13,12 @@ namespace breakwater {
 template <class T>
 class ZeroedPages {
 public:
-    /// Throws `std::bad_alloc` if the system gives no such range of addresses.
+    /// Throws `std::bad_alloc` if the system gives no such range of addresses (ends the program where
+    /// exceptions are switched off).
     explicit ZeroedPages(std::size_t count) : bytes_{count * sizeof(T)} {
         if (bytes_ >= large) bytes_ += large;  // room to begin where a large page does
         memory_ = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory_ == MAP_FAILED) throw std::bad_alloc{};
+        if (memory_ == MAP_FAILED) no_memory();
         void* begin = memory_;
         if (bytes_ >= large) {
             const auto address = reinterpret_cast<std::size_t>(memory_);
@@ -33,6 +35,14 @@ public:
 
 private:
     static constexpr std::size_t large = std::size_t{2} << 20;
+
+    [[noreturn]] static void no_memory() {
+#ifdef __cpp_exceptions
+        throw std::bad_alloc{};
+#else
+        std::abort();
+#endif
+    }
 
     std::size_t bytes_;
     void* memory_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/keyed/by.hpp>
 #include <breakwater/keyed/options.hpp>
@@ -257,7 +258,7 @@ private:
     };
 
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         const auto& each = options.each;
         typename Machine::Options rules{each.algorithm.prepare(each.max_pause), layout_of(each.algorithm)};
         const PauseMachine::Options pause_rules{each.max_pause};
@@ -302,10 +303,11 @@ private:
                 return make_cells(shared.store, name, key, shared.rules, shared.pause_rules);
             });
         } else {
-            try {
+            BREAKWATER_TRY {
                 Cells made = make_cells(shared.store, name, key, shared.rules, shared.pause_rules);
                 return shared.table->insert(hash, key, now, can_go, [&]() noexcept { return std::move(made); });
-            } catch (...) {  // no memory: no cell of its own
+            }
+            BREAKWATER_CATCH_ALL {  // no memory: no cell of its own
                 return shared.table->shared();
             }
         }
