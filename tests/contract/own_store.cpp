@@ -1,5 +1,6 @@
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/deadline.hpp>
+#include <breakwater/keyed.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
@@ -154,4 +155,24 @@ TEST_CASE("a whole pipeline runs on a store of the user's own") {
     CHECK(guard.run([&] { return ++calls; }) == 3);
     CHECK(breaker.state() == bw::CircuitState::closed);
     CHECK(clock.waits() == std::vector<bw::Duration>{1s, 1s});
+}
+
+TEST_CASE("keyed policies run on a store of the user's own, where each key is a cell named after it") {
+    const LeastStore store;
+    const bw::KeyedRateLimiterOptions<bw::TokenBucket> options{
+        .each = {.name = "api", .algorithm = {.permits = 1, .period = 1s}}, .max_keys = 1};
+    const bw::KeyedRateLimiter<bw::TokenBucket, LeastStore> limiter{options, store};
+    const bw::KeyedRateLimiter<bw::TokenBucket, LeastStore> other{options, store};
+    CHECK(limiter.try_acquire("ann"));
+    CHECK_FALSE(other.try_acquire("ann"));
+    CHECK(limiter.try_acquire("bob"));  // in ann's place, whose state is the store's to keep
+    CHECK_FALSE(limiter.try_acquire("ann"));
+    CHECK(limiter.retry_after("bob") == 1s);
+
+    const bw::KeyedCircuitBreaker<bw::ConsecutiveFailures, LeastStore> breaker{
+        {.each = {.name = "shards", .trip = {1}}, .max_keys = 1}, store};
+    const bw::Pipeline guard{breaker};
+    CHECK_FALSE(guard.run([]() -> bw::Result<int> { return bw::fail(bw::Errc::failure); }, {.key = "a"}));
+    CHECK(guard.run([] { return 1; }, {.key = "b"}));
+    CHECK(guard.run([] { return 1; }, {.key = "a"}).error().is_refusal(bw::Errc::circuit_open));
 }
