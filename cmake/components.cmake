@@ -58,6 +58,8 @@ breakwater_component(core
         rate_limiter/options.hpp
         rate_limiter/reservation.hpp
         rate_limiter/sliding_window.hpp
+        rate_limiter/state.hpp
+        rate_limiter/steps.hpp
         rate_limiter/token_bucket.hpp
         rate_limiter/window_index.hpp
         result.hpp

@@ -104,8 +104,8 @@ fault "a call gives a whole retry" $budget unit/retry_budget 'spent(state) - opt
 fault "a retry that is not made stays spent" retry.hpp unit/retry_budget 'attempts == attempts_' 'false'
 fault "a linear backoff wraps" backoff.hpp unit/backoff 'base.count() > cap.count() / times' 'false'
 fault "a retry begins after max_elapsed" retry.hpp unit/retry '*options.max_elapsed - delay' '*options.max_elapsed'
-fault "a paused key is forgotten" keyed/rate_limiter.hpp unit/keyed \
-    'PauseMachine::is_fresh(shared.store.peek(*cells.pause), shared.pause_rules, now)' 'true'
+fault "a paused key is forgotten" rate_limiter/steps.hpp unit/keyed \
+    'PauseMachine::is_fresh(store_.peek(pause_), rules_.pause, now)' 'true'
 fault "a limiter that took a place is used before that time" keyed/rate_limiter.hpp unit/keyed \
     'early > Duration{0} &&' 'false &&'
 fault "nobody is told that an index line ran over" keyed/index.hpp unit/keyed_hash 'change(line, 1, one_gone_on);' ''

@@ -171,8 +171,10 @@ private:
                   RetryPolicy{options.retry, Budget{options.retry_budget, store}},
                   Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store},
                   ClientBulkheadPolicy{options.name, options.bulkhead},
-                  LimitPolicy{limiter, endpoints.limiters() == nullptr ? LimitPolicy::Heeds::yes : LimitPolicy::Heeds::no},
-                  endpoints, SteeringPolicy{options.rate_limit.heed_server, limiter, endpoints}} {}
+                  LimitPolicy{limiter,
+                              endpoints.limiters() == nullptr ? LimitPolicy::Heeds::yes : LimitPolicy::Heeds::no},
+                  endpoints,
+                  SteeringPolicy{options.rate_limit.heed_server, limiter, endpoints}} {}
 
         const Circuits& circuits() const noexcept { return std::get<Circuits>(stack); }
         const Bulkhead* bulkhead() const noexcept { return std::get<ClientBulkheadPolicy>(stack).bulkhead(); }

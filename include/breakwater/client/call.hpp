@@ -24,8 +24,8 @@ public:
     const RequestOptions& options;
     const Instant began;
     Timeline timeline{};
-    Download* download = nullptr;               ///< Where a good answer's body goes, if not into the response.
-    std::shared_ptr<const Response> stale{};    ///< An answer past its lifetime that may stand in for an error.
+    Download* download = nullptr;             ///< Where a good answer's body goes, if not into the response.
+    std::shared_ptr<const Response> stale{};  ///< An answer past its lifetime that may stand in for an error.
 
     /// As any call does, but an attempt's end also tells the status of a good answer.
     void emit(Event event) noexcept {

@@ -84,7 +84,6 @@ public:
     std::string endpoint(const Request& request) const { return key_of(key_, request, &endpoint_of); }
 
 private:
-
     RequestKey key_;
     std::optional<Limiters> limiters_;
 };

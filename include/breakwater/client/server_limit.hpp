@@ -16,8 +16,8 @@
 
 namespace breakwater {
 
-/// Has the call's limiter (the endpoint's if endpoints are limited, else the client's) heed what the headers of each answer say about the service's quota. Stands innermost, so that
-/// it sees each answer.
+/// Has the call's limiter (the endpoint's if endpoints are limited, else the client's) heed what the headers of each
+/// answer say about the service's quota. Stands innermost, so that it sees each answer.
 template <class Limiter, class Endpoints>
 class ServerLimitPolicy {
 public:

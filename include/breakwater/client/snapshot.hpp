@@ -69,8 +69,9 @@ void to_json(Json& json, const KeyedCounts& seen) {
 }
 
 /// The form of `ResilientClient::snapshot()`, version 1: `{"version", "name", "circuit": {…}, "circuits": {KEY: {…}},
-/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}}`, and where there are circuits or limits by key `"circuit_keys"` or `"endpoint_keys"`: `{"keys", "max_keys", "evicted",
-/// "overflowed"}`. Of the circuits by key and the endpoints at most 100 are there, of those that are not as new.
+/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}}`, and where there are
+/// circuits or limits by key `"circuit_keys"` or `"endpoint_keys"`: `{"keys", "max_keys", "evicted", "overflowed"}`. Of
+/// the circuits by key and the endpoints at most 100 are there, of those that are not as new.
 template <class Circuits, class Limiter, class Budget, class Endpoints>
 nlohmann::json client_snapshot(const std::string& name, const Circuits& circuits, const Bulkhead* bulkhead,
                                const Limiter& limiter, const Budget& budget, const Endpoints& endpoints) {

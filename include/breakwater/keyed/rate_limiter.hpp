@@ -7,8 +7,9 @@
 #include <breakwater/keyed/table.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/policy.hpp>
-#include <breakwater/rate_limiter.hpp>
 #include <breakwater/rate_limiter/machine.hpp>
+#include <breakwater/rate_limiter/state.hpp>
+#include <breakwater/rate_limiter/steps.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/memory.hpp>
 
@@ -70,8 +71,10 @@ struct LimiterCells {
 template <RateAlgorithm AlgorithmType = AnyAlgorithm, Store StoreType = MemoryStore<>>
 class KeyedRateLimiter {
     using Machine = RateMachine<AlgorithmType>;
-    using Cell = typename StoreType::template Cell<Machine>;
-    using PauseCell = typename StoreType::template Cell<PauseMachine>;
+    using Steps = LimiterSteps<AlgorithmType, StoreType>;
+    using Rules = LimiterRules<AlgorithmType>;
+    using Cell = typename Steps::Cell;
+    using PauseCell = typename Steps::PauseCell;
     static constexpr bool in_place = KeepsObjects<StoreType>;
     template <class C>
     using Kept = std::conditional_t<in_place, detail::CellInPlace<C>, std::shared_ptr<C>>;
@@ -80,8 +83,7 @@ class KeyedRateLimiter {
 
     struct Shared {
         KeyedRateLimiterOptions<AlgorithmType> options;
-        typename Machine::Options rules;
-        PauseMachine::Options pause_rules;
+        Rules rules;
         StoreType store;
         std::shared_ptr<Table> table;
     };
@@ -107,7 +109,8 @@ public:
     Result<void> try_acquire(std::string_view key, std::int64_t permits = 1) const noexcept {
         LazyNow now{clock()};
         const Pin pin = find_or_insert(key, now);
-        const Grant grant = take(pin, permits, now);
+        auto at = no_earlier(pin, now);
+        const Grant grant = steps(*pin).take(permits, at);
         if (grant.granted) return {};
         return fail(refusal_of(pin, grant));
     }
@@ -119,8 +122,9 @@ public:
         LazyNow now{clock()};
         const Pin pin = find_or_insert(key, now);
         const Instant give_up = now() + std::min<Duration>(max_wait, std::chrono::hours{24});
+        auto at = no_earlier(pin, now);
         for (;;) {
-            const Grant grant = take(pin, permits, now);
+            const Grant grant = steps(*pin).take(permits, at);
             if (grant.granted) return {};
             if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(pin, grant));
             if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
@@ -131,18 +135,29 @@ public:
     /// Gives permits of this key back that were taken and not used.
     void give_back(std::string_view key, std::int64_t permits = 1) const noexcept {
         LazyNow now{clock()};
-        give_back(find_or_insert(key, now), permits, now);
+        const Pin pin = find_or_insert(key, now);
+        auto at = no_earlier(pin, now);
+        steps(*pin).give_back(permits, at);
     }
 
     /// Refuses this key until `t` of the store's clock, at most `max_pause` from now; nothing accrues meanwhile.
     /// Returns how long the pause lasts.
     Duration pause_until(std::string_view key, Instant t) const noexcept {
         LazyNow now{clock()};
-        return pause(find_or_insert(key, now), t, now);
+        const Pin pin = find_or_insert(key, now);
+        auto at = no_earlier(pin, now);
+        return steps(*pin).pause_until(t, at);
     }
     Duration pause_for(std::string_view key, Duration span) const noexcept {
         LazyNow now{clock()};
-        return pause(find_or_insert(key, now), now() + std::min(span, options().each.max_pause), now);
+        return pause_until(key, now() + std::min(span, options().each.max_pause));
+    }
+    /// Heeds what a service says it still allows under this key: as `RateLimiter::limit_to`.
+    Duration limit_to(std::string_view key, std::int64_t permits, Duration span) const noexcept {
+        LazyNow now{clock()};
+        const Pin pin = find_or_insert(key, now);
+        auto at = no_earlier(pin, now);
+        return steps(*pin).limit_to(permits, span, at);
     }
 
     /// How long until `permits` of this key could be taken: zero if now, `Duration::max()` if never. Takes nothing and
@@ -154,10 +169,11 @@ public:
         if (!pin && !in_place) pin = find_or_insert(key, now);
         if (!pin && shared.table->is_full()) pin = shared.table->shared();
         if (!pin) {
-            const Grant grant = Algorithm::peek({}, shared.rules.prepared, permits, now());
+            const Grant grant = Algorithm::peek({}, shared.rules.rate.prepared, permits, now());
             return grant.never ? Duration::max() : grant.retry_after;
         }
-        return retry_after(pin, permits, now());
+        auto at = no_earlier(pin, now);
+        return steps(*pin).retry_after(permits, at());
     }
 
     /// At most `most` limiters that are not full. Looks at every key, without a lock: about 20 ms for a million.
@@ -214,7 +230,8 @@ public:
     Before before(Lane& lane, auto& call) const noexcept {
         const Grant grant = with_now(call, clock(), [&](auto& now) {
             if (!lane.has_key()) lane.pin_ = find_or_insert(call.key(), now);
-            return take(lane.pin_, 1, now);
+            auto at = no_earlier(lane.pin_, now);
+            return steps(*lane.pin_).take(1, at);
         });
         if (grant.granted) {
             lane.permit_ = std::uint64_t{1} + call.attempt;
@@ -260,30 +277,27 @@ private:
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         const auto& each = options.each;
-        typename Machine::Options rules{each.algorithm.prepare(each.max_pause), layout_of(each.algorithm)};
-        const PauseMachine::Options pause_rules{each.max_pause};
+        Rules rules = rules_of(each);
         const auto make = [&] {
-            return std::make_shared<Table>(options.max_keys,
-                                           [&] { return make_cells(store, each.name, "*", rules, pause_rules); });
+            return std::make_shared<Table>(options.max_keys, [&] { return make_cells(store, each.name, "*", rules); });
         };
         std::shared_ptr<Table> table;
         if constexpr (in_place)
-            table = store.template object<Table>("keyed rate", each.name, rules.layout, make);
+            table = store.template object<Table>("keyed rate", each.name, rules.rate.layout, make);
         else
             table = make();
         return std::make_shared<const Shared>(
-            Shared{std::move(options), std::move(rules), pause_rules, std::move(store), std::move(table)});
+            Shared{std::move(options), std::move(rules), std::move(store), std::move(table)});
     }
 
     static Cells make_cells(const StoreType& store, const std::string& name, std::string_view key,
-                            const typename Machine::Options& rules,
-                            const PauseMachine::Options& pause_rules) noexcept(in_place) {
+                            const Rules& rules) noexcept(in_place) {
         if constexpr (in_place) {
-            return Cells{{Cell{rules}}, {PauseCell{pause_rules}}};
+            return Cells{{Cell{rules.rate}}, {PauseCell{rules.pause}}};
         } else {
             const std::string whole = name.empty() ? name : std::string{name}.append(" ").append(key);
-            return Cells{store.template cell<Machine>("rate", whole, rules),
-                         store.template cell<PauseMachine>("pause", whole, pause_rules)};
+            return Cells{store.template cell<Machine>("rate", whole, rules.rate),
+                         store.template cell<PauseMachine>("pause", whole, rules.pause)};
         }
     }
 
@@ -299,12 +313,11 @@ private:
         const std::string& name = shared.options.each.name;
         const auto can_go = [&](const Cells& cells) noexcept { return is_fresh(cells, now); };
         if constexpr (in_place) {
-            return shared.table->insert(hash, key, now, can_go, [&]() noexcept {
-                return make_cells(shared.store, name, key, shared.rules, shared.pause_rules);
-            });
+            return shared.table->insert(hash, key, now, can_go,
+                                        [&]() noexcept { return make_cells(shared.store, name, key, shared.rules); });
         } else {
             BREAKWATER_TRY {
-                Cells made = make_cells(shared.store, name, key, shared.rules, shared.pause_rules);
+                Cells made = make_cells(shared.store, name, key, shared.rules);
                 return shared.table->insert(hash, key, now, can_go, [&]() noexcept { return std::move(made); });
             }
             BREAKWATER_CATCH_ALL {  // no memory: no cell of its own
@@ -314,67 +327,24 @@ private:
     }
 
     bool is_fresh(const Cells& cells, Instant now) const noexcept {
-        const Shared& shared = *shared_;
         if (!in_place && !name().empty()) return true;  // the store keeps it under its name
-        return Machine::is_fresh(shared.store.peek(*cells.rate), shared.rules, now) &&
-               PauseMachine::is_fresh(shared.store.peek(*cells.pause), shared.pause_rules, now);
+        return steps(cells).is_fresh(now);
     }
 
+    Steps steps(const Cells& cells) const noexcept {
+        return {shared_->store, shared_->rules, *cells.rate, *cells.pause};
+    }
     /// A limiter that took another's place is not used at an earlier time than that, whoever read the clock before: the
     /// other one's permits were not all back then.
+    static auto no_earlier(const Pin& pin, auto& now) noexcept {
+        return [&pin, &now] { return not_before(pin, now()); };
+    }
     static Instant not_before(const Pin& pin, Instant now) noexcept {
         const Duration early = pin.born() - now;
         return early > Duration{0} && early <= clock_tolerance ? pin.born() : now;
     }
-
-    Grant take(const Pin& pin, std::int64_t permits, auto& now) const noexcept {
-        const Shared& shared = *shared_;
-        auto at = [&] { return not_before(pin, now()); };
-        Duration paused{};
-        const Step check{*pin->pause, shared.pause_rules, PauseMachine::Check{}};
-        if (!decided_at_a_glance(shared.store, check, paused)) paused = shared.store.apply(check, at);
-        if (paused > Duration{0}) [[unlikely]]
-            return {.retry_after = paused};
-        return shared.store.apply(Step{*pin->rate, shared.rules, typename Machine::Take{permits}}, at);
-    }
-
-    void give_back(const Pin& pin, std::int64_t permits, auto& now) const noexcept {
-        auto at = [&] { return not_before(pin, now()); };
-        shared_->store.apply(Step{*pin->rate, shared_->rules, typename Machine::GiveBack{permits}}, at);
-    }
-
-    Duration pause(const Pin& pin, Instant until, auto& now) const noexcept {
-        const Shared& shared = *shared_;
-        auto at = [&] { return not_before(pin, now()); };
-        const auto extended =
-            shared.store.apply(Step{*pin->pause, shared.pause_rules, PauseMachine::Extend{until}}, at);
-        if (extended.until > extended.from) {
-            shared.store.apply(Step{*pin->rate, shared.rules, typename Machine::Pause{extended.from, extended.until}},
-                               at);
-        }
-        return std::max(Duration{0}, extended.until - now());
-    }
-
-    Duration paused_for(const Pin& pin, Instant now) const noexcept {
-        auto state = shared_->store.peek(*pin->pause);
-        return PauseMachine::apply(state, shared_->pause_rules, PauseMachine::Check{}, now);
-    }
-    Duration retry_after(const Pin& pin, std::int64_t permits, Instant now) const noexcept {
-        now = not_before(pin, now);
-        const Duration paused = paused_for(pin, now);
-        const Grant grant =
-            Algorithm::peek(shared_->store.peek(*pin->rate), shared_->rules.prepared, permits, now + paused);
-        return grant.never ? Duration::max() : paused + grant.retry_after;
-    }
     RateLimiterSnapshot look(const Pin& pin, Instant now) const {
-        now = not_before(pin, now);
-        const Duration paused = paused_for(pin, now);
-        const std::int64_t available =
-            Algorithm::available(shared_->store.peek(*pin->rate), shared_->rules.prepared, now);
-        return {.name = std::string{pin.label()},
-                .available = paused > Duration{0} ? 0 : available,
-                .paused_for = paused,
-                .retry_after = retry_after(pin, 1, now)};
+        return steps(*pin).snapshot(std::string{pin.label()}, not_before(pin, now));
     }
 
     Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {
@@ -386,15 +356,12 @@ private:
     /// Gives the permit back if no attempt was made with it; pauses the key if the answer asks for it: 429 or 503 with
     /// Retry-After.
     [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
-        with_now(call, clock(), [&](auto& now) {
-            if (lane.permit_ == std::uint64_t{1} + call.attempt) give_back(lane.pin_, 1, now);
+        const Duration paused = with_now(call, clock(), [&](auto& now) {
+            auto at = no_earlier(lane.pin_, now);
+            if (lane.permit_ == std::uint64_t{1} + call.attempt) steps(*lane.pin_).give_back(1, at);
+            return steps(*lane.pin_).heed(error, at);
         });
         lane.permit_ = 0;
-        const auto status = error.status();
-        const auto asked = error.retry_after();
-        if (!asked || !status || (*status != 429 && *status != 503) || error.code() != Errc::http_status) return;
-        const Duration span = std::min(*asked, options().each.max_pause);
-        const Duration paused = with_now(call, clock(), [&](auto& now) { return pause(lane.pin_, now() + span, now); });
         if (paused <= Duration{0}) return;
         const Name whose{name(), lane.pin_.label()};
         call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});

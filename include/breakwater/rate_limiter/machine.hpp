@@ -195,7 +195,7 @@ struct PauseMachine {
         return std::max<std::int64_t>(static_cast<std::int64_t>(state.quota) - 1, 0);
     }
     static constexpr bool is_fresh(const State& state, const Options&, Instant now) noexcept {
-        return state.until <= micros(now);
+        return static_cast<std::int64_t>(state.until) <= micros(now);
     }
 
 private:
