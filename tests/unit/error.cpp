@@ -59,7 +59,7 @@ TEST_CASE("only refusals, the caller's mistakes and failures to connect are know
                                     Errc::bulkhead_full,  Errc::budget_exhausted, Errc::store_unavailable,
                                     Errc::would_deadlock, Errc::invalid_options,  Errc::invalid_request,
                                     Errc::resolve_failed, Errc::connect_failed,   Errc::connect_timeout,
-                                    Errc::tls_failed,     Errc::tls_untrusted};
+                                    Errc::tls_failed,     Errc::tls_untrusted,    Errc::not_replayable};
     for_each_code([&](Errc code) {
         CAPTURE(to_string(code));
         CHECK((Error{code}.sent() == bw::Sent::no) == never_sent.contains(code));

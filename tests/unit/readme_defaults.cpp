@@ -46,17 +46,14 @@ Table table_of_code() {
     const bw::ClientOptions o;
     Table t;
     const auto none = [](bool empty) { return std::string{empty ? "none" : "SOMETHING"}; };
-    t["name"] = none(o.name.empty());
-    t["base_url"] = none(o.base_url.empty());
-    t["headers"] = none(o.headers.empty());
-    t["auth"] = none(o.auth.index() == 0);
-    t["timeouts.attempt"] = text(o.timeouts.attempt);
-    t["timeouts.connect"] = text(o.timeouts.connect);
-    t["timeouts.deadline"] = text(o.timeouts.deadline);
+    const bool no_secrets = o.redact.query.empty() && o.redact.headers.empty() && o.redact.values.empty();
+    t["name`, `base_url`, `headers`, `auth`, `redact`, `observer"] = none(
+        o.name.empty() && o.base_url.empty() && o.headers.empty() && o.auth.index() == 0 && no_secrets && !o.observer);
+    t["timeouts"] = "attempt " + text(o.timeouts.attempt) + ", connect " + text(o.timeouts.connect) + ", deadline " +
+                    text(o.timeouts.deadline);
     const auto& rule = o.circuit_breaker.trip.rule();
     const auto* streak = std::get_if<bw::ConsecutiveFailures>(&rule);
     t["circuit_breaker.trip"] = streak ? "`ConsecutiveFailures{" + text(streak->count) + "}`" : "SOMETHING";
-    t["circuit_breaker.name"] = none(o.circuit_breaker.name.empty());
     const bw::FailureRate rate;
     t["FailureRate"] = "ratio " + bw::detail::option_text(rate.ratio) + ", window " +
                        (std::holds_alternative<bw::CountWindow>(rate.window) ? "CountWindow" : "TimeWindow") +
@@ -65,12 +62,14 @@ Table table_of_code() {
         "duration " + none(!rate.slow_call.duration) + ", ratio " + bw::detail::option_text(rate.slow_call.ratio);
     t["CountWindow`, `TimeWindow"] = "size " + text(bw::CountWindow{}.size) + "; duration " +
                                      text(bw::TimeWindow{}.duration) + ", buckets " + text(bw::TimeWindow{}.buckets);
-    t["circuit_breaker.recovery_timeout"] = text(o.circuit_breaker.recovery_timeout);
-    t["circuit_breaker.half_open_probes"] = text(o.circuit_breaker.half_open_probes);
-    t["circuit_breaker.success_threshold"] = text(o.circuit_breaker.success_threshold);
-    t["circuit_breaker.probe_lease"] = text(o.circuit_breaker.probe_lease);
-    t["circuit_breaker.deadline_counts_after"] = text(o.circuit_breaker.deadline_counts_after);
-    t["circuit_breaker.classify"] = none(!o.circuit_breaker.classify);
+    const auto& breaker = o.circuit_breaker;
+    t["circuit_breaker"] = "recovery_timeout " + text(breaker.recovery_timeout) + ", half_open_probes " +
+                           text(breaker.half_open_probes) + ", success_threshold " + text(breaker.success_threshold) +
+                           ", probe_lease " + text(breaker.probe_lease);
+    t["circuit_breaker.deadline_counts_after`, `shadow"] =
+        text(breaker.deadline_counts_after) + "; " + (breaker.shadow ? "true" : "false");
+    t["circuit_breaker.name`, `classify`, `uncounted_tags`, `seed"] =
+        none(breaker.name.empty() && !breaker.classify && breaker.uncounted_tags.empty() && !breaker.seed);
     const auto& growth = o.circuit_breaker.recovery_growth;
     t["circuit_breaker.recovery_growth"] = "multiplier " + bw::detail::option_text(growth.multiplier) + ", cap " +
                                            text(growth.cap) + ", jitter " + bw::detail::option_text(growth.jitter) +
@@ -78,30 +77,27 @@ Table table_of_code() {
     const auto& ramp = o.circuit_breaker.ramped_close;
     t["circuit_breaker.ramped_close"] =
         "duration " + none(!ramp.duration) + ", first_share " + bw::detail::option_text(ramp.first_share);
-    t["circuit_breaker.uncounted_tags"] = none(o.circuit_breaker.uncounted_tags.empty());
-    t["circuit_breaker.shadow"] = o.circuit_breaker.shadow ? "true" : "false";
-    t["circuit_breaker.seed"] = none(!o.circuit_breaker.seed);
     const bw::BulkheadOptions bulkhead;
     t["bulkhead`, `BulkheadOptions"] = "max_concurrent " + none(!o.bulkhead.max_concurrent) + ", " +
                                        text(bulkhead.max_concurrent) + "; max_queue " + text(o.bulkhead.max_queue) +
                                        ", max_wait " + text(o.bulkhead.max_wait);
     t["circuits"] = std::string{"per "} + (o.circuits.per.target<bw::ByHost>() ? "by_host" : "SOMETHING") +
                     ", max_circuits " + text(o.circuits.max_circuits);
-    t["rate_limit.algorithm"] = none(o.rate_limit.algorithm.is_none());
+    const auto& limit = o.rate_limit;
+    t["rate_limit"] = "algorithm " + none(limit.algorithm.is_none()) + ", max_wait " + text(limit.max_wait) +
+                      ", max_pause " + text(limit.max_pause) + ", heed_server " +
+                      (limit.heed_server == bw::HeedServer::when_spent ? "when_spent" : "SOMETHING");
+    t["rate_limit.per_endpoint"] = "algorithm " + none(limit.per_endpoint.algorithm.is_none()) + ", key " +
+                                   none(!limit.per_endpoint.key) + ", max_endpoints " +
+                                   text(limit.per_endpoint.max_endpoints);
     const bw::TokenBucket bucket;
     t["TokenBucket"] =
         "permits " + text(bucket.permits) + ", period " + text(bucket.period) + ", burst " + none(!bucket.burst);
-    const auto windowed = [](const auto& limit) {
-        return "permits " + text(limit.permits) + ", window " + text(limit.window);
+    const auto windowed = [](const auto& windows) {
+        return "permits " + text(windows.permits) + ", window " + text(windows.window);
     };
     t["FixedWindow`, `SlidingWindow"] = windowed(bw::FixedWindow{});
     CHECK(windowed(bw::SlidingWindow{}) == windowed(bw::FixedWindow{}));
-    t["rate_limit.max_wait"] = text(o.rate_limit.max_wait);
-    t["rate_limit.max_pause"] = text(o.rate_limit.max_pause);
-    t["rate_limit.heed_server"] = o.rate_limit.heed_server == bw::HeedServer::when_spent ? "when_spent" : "SOMETHING";
-    t["rate_limit.per_endpoint.algorithm"] = none(o.rate_limit.per_endpoint.algorithm.is_none());
-    t["rate_limit.per_endpoint.key"] = none(!o.rate_limit.per_endpoint.key);
-    t["rate_limit.per_endpoint.max_endpoints"] = text(o.rate_limit.per_endpoint.max_endpoints);
     t["retry.max_retries`, `retry.max_retry_after"] = text(o.retry.max_retries) + "; " + text(o.retry.max_retry_after);
     const auto& backoff = o.retry.backoff;
     t["retry.backoff"] = "base " + text(backoff.base) + ", multiplier " + bw::detail::option_text(backoff.multiplier) +
@@ -114,15 +110,13 @@ Table table_of_code() {
     CHECK(budget.name.empty());
     t["retry_budget"] = "ratio " + (budget.ratio ? bw::detail::option_text(*budget.ratio) : "none") +
                         ", floor_per_second " + text(budget.floor_per_second) + ", burst " + text(budget.burst);
-    t["cache.ttl"] = none(!o.cache.ttl);
-    t["cache.stale_if_error"] = text(o.cache.stale_if_error);
-    t["cache.lifetime"] = o.cache.lifetime == bw::CacheLifetime::answer_first ? "answer_first" : "SOMETHING";
-    t["fallback.answer"] = none(!o.fallback.answer);
+    t["cache"] = "ttl " + none(!o.cache.ttl) + ", stale_if_error " + text(o.cache.stale_if_error) + ", lifetime " +
+                 (o.cache.lifetime == bw::CacheLifetime::answer_first ? "answer_first" : "SOMETHING");
     const auto* on = o.fallback.on.target<bool (*)(const bw::Error&) noexcept>();
-    t["fallback.on"] = on && *on == &bw::fallback_by_default ? "fallback_by_default" : "SOMETHING";
-    t["max_response_bytes"] = text(o.max_response_bytes >> 20) + "MiB";
-    t["redirects"] = "max " + text(o.redirects.max) + ", cross_origin " + (o.redirects.cross_origin ? "true" : "false");
-    t["observer"] = none(!o.observer);
+    t["fallback"] = "answer " + none(!o.fallback.answer) + ", on " +
+                    (on && *on == &bw::fallback_by_default ? "fallback_by_default" : "SOMETHING");
+    t["max_response_bytes`, `redirects"] = text(o.max_response_bytes >> 20) + "MiB; max " + text(o.redirects.max) +
+                                           ", cross_origin " + (o.redirects.cross_origin ? "true" : "false");
     const bw::CurlOptions curl;
     t["CurlOptions"] = "max_idle " + text(curl.max_idle) + ", max_idle_time " + text(curl.max_idle_time) +
                        ", max_header_bytes " + text(curl.max_header_bytes >> 10) + "KiB";

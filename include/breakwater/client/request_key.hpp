@@ -62,6 +62,13 @@ using RequestKey = std::function<std::string(const Request&)>;
 /// The same key as it may be shown.
 inline RequestKey without_secrets(RequestKey key, const Redaction& words) {
     if (key.target<ByHost>() != nullptr || key.target<ByClient>() != nullptr) return key;
+    if (key.target<ByEndpoint>() != nullptr) {  // before folding, which could cut a secret in parts
+        return [words](const Request& request) {
+            const std::string path = request.url.substr(0, request.url.find('?'));
+            if (!words.is_telling(path)) return endpoint_of(request);
+            return endpoint_of(Request{.method = request.method, .url = words.text(path)});
+        };
+    }
     return [key = std::move(key), words](const Request& request) {
         std::string own = key(request);
         return words.is_telling(own) ? words.text(own) : own;
