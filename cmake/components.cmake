@@ -103,6 +103,7 @@ breakwater_component(breakwater
         client/paging.hpp
         client/prepare.hpp
         client/request_key.hpp
+        client/saved_state.hpp
         client/secret.hpp
         client/server_limit.hpp
         client/size.hpp

@@ -76,13 +76,16 @@ inline std::chrono::sys_seconds wall_clock_now() noexcept {
     return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
+/// The same in microseconds, to measure by how long a process was away.
+inline std::chrono::sys_time<Duration> wall_clock_now_us() noexcept {
+    return std::chrono::floor<Duration>(std::chrono::system_clock::now());
+}
+
 /// One reading of a clock, taken when first needed and kept for one step of a call.
 template <Clock C>
 class LazyNow {
 public:
     explicit LazyNow(const C& clock) noexcept : clock_{clock} {}
-    /// A reading given in place of the clock's.
-    LazyNow(const C& clock, Instant now) noexcept : now_{now}, clock_{clock} {}
     [[gnu::always_inline]] Instant operator()() noexcept {
         if (!was_read()) now_ = clock_.now();
         return now_;

@@ -159,13 +159,7 @@ public:
     /// What to keep of the limiter when the process ends; `restore` goes on from there, `age` later: what was spent is
     /// spent then, and has been refilling since. It comes on top of what has been spent meanwhile.
     SavedLimiter save() const noexcept { return steps().save(clock().now()); }
-    void restore(const SavedLimiter& saved, Duration age) const noexcept {
-        age = std::max(age, Duration{0});
-        const Instant now = clock().now();
-        LazyNow then{clock(), age < now.time_since_epoch() ? now - age : Instant{}};
-        steps().spend_again(saved.spent, then);
-        if (saved.paused_for > age) (void)pause_for(saved.paused_for - age);
-    }
+    void restore(const SavedLimiter& saved, Duration age) const noexcept { steps().restore(saved, age, clock().now()); }
 
     /// How long until `permits` could be taken: zero if now, `Duration::max()` if never. Takes nothing.
     Duration retry_after(std::int64_t permits = 1) const noexcept {

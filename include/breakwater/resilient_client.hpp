@@ -12,6 +12,7 @@
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/pages.hpp>
 #include <breakwater/client/prepare.hpp>
+#include <breakwater/client/saved_state.hpp>
 #include <breakwater/client/server_limit.hpp>
 #include <breakwater/client/snapshot.hpp>
 #include <breakwater/http/method.hpp>
@@ -127,6 +128,41 @@ public:
     nlohmann::json snapshot() const {
         return client_snapshot(shared_->options.name, shared_->circuits(), shared_->bulkhead(), shared_->limiter,
                                shared_->retry_budget(), shared_->endpoints);
+    }
+
+    /// What to keep when the process ends, as JSON: circuits, and what is spent of limits. `restore_state` goes on from
+    /// there, in another process at another time: a restart does not refill a quota, nor does a crash loop. May be
+    /// written at any time; holds no secret.
+    nlohmann::json save_state() const {
+        SavedState saved{.name = shared_->options.name,
+                         .saved_at = wall_clock_now_us(),
+                         .circuit = circuit_breaker().save(),
+                         .rate_limit = shared_->limiter.save()};
+        const auto into = [](auto& map) {
+            return [&map](std::string key, const auto& own) { map.emplace(std::move(key), own); };
+        };
+        if (const auto* others = circuit_breakers()) others->save(into(saved.circuits));
+        if (const auto* limiters = shared_->endpoints.limiters()) limiters->save(into(saved.endpoints));
+        return saved;
+    }
+    /// To be called before the first request: circuits are replaced, and what was spent is spent. An error
+    /// (`invalid_options`, every mistake named by its path) changes nothing; so does the state of a client of another
+    /// name. A wall clock that was set back meanwhile counts as no time passed.
+    Result<void> restore_state(const nlohmann::json& json) const {
+        const auto saved = saved_state_from_json(json);
+        if (!saved) return fail(saved.error());
+        if (saved->name != shared_->options.name) {
+            return detail::invalid_option("", "name", "the client's, " + detail::option_text(shared_->options.name),
+                                          saved->name);
+        }
+        const Duration age = std::max(wall_clock_now_us() - saved->saved_at, Duration{0});
+        circuit_breaker().restore(saved->circuit, age);
+        shared_->limiter.restore(saved->rate_limit, age);
+        if (const auto* others = circuit_breakers())
+            for (const auto& [key, own] : saved->circuits) others->restore(key, own, age);
+        if (const auto* limiters = shared_->endpoints.limiters())
+            for (const auto& [key, own] : saved->endpoints) limiters->restore(key, own, age);
+        return {};
     }
 
     const Options& options() const noexcept { return shared_->options; }

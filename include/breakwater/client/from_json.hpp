@@ -327,12 +327,7 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
         if (auto ok = validate(options); !ok) mistakes.emplace_back(ok.error().detail());
     }
     if (mistakes.empty()) return options;
-    constexpr std::size_t most = 20;
-    std::string text;
-    for (std::size_t i = 0; i < std::min(most, mistakes.size()); ++i)
-        text.append(i > 0 ? "; " : "").append(mistakes[i]);
-    if (mistakes.size() > most) text.append("; and ").append(std::to_string(mistakes.size() - most)).append(" more");
-    return fail(Errc::invalid_options, std::move(text));
+    return detail::mistaken(mistakes);
 }
 
 }  // namespace breakwater

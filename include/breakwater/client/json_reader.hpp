@@ -171,6 +171,10 @@ public:
         mistake("must be one of " + names + ", got " + shown(value_));
     }
 
+    /// A member of this object.
+    JsonReader at(const std::string& key, const Json& value) const {
+        return {value, path_.empty() ? key : path_ + "." + key, mistakes_};
+    }
     /// Reads an object's members: `object([&](auto& member) { member("name", options.name); … })`. Every key that no
     /// `member` call names is a mistake.
     /// True if it found no mistake.
@@ -248,5 +252,15 @@ private:
     std::string path_;
     std::vector<std::string>& mistakes_;
 };
+
+/// All mistakes in one error, up to twenty in words.
+[[nodiscard]] inline std::unexpected<Error> mistaken(const std::vector<std::string>& mistakes) {
+    constexpr std::size_t most = 20;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(most, mistakes.size()); ++i)
+        text.append(i > 0 ? "; " : "").append(mistakes[i]);
+    if (mistakes.size() > most) text.append("; and ").append(std::to_string(mistakes.size() - most)).append(" more");
+    return fail(Errc::invalid_options, std::move(text));
+}
 
 }  // namespace breakwater::detail

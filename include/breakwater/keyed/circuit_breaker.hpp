@@ -149,6 +149,18 @@ public:
         return seen;
     }
 
+    /// As of `CircuitBreaker`, for each key whose circuit is not as new: `use(key, saved)`. Of a key that is not shown
+    /// whole (see `KeyLabel`) only the label is known.
+    template <class F>
+    void save(F use) const {
+        shared_->table->for_each([&](const Pin& pin) {
+            if (!is_fresh(pin->snapshot())) use(std::string{pin.label()}, pin->save());
+        });
+    }
+    void restore(std::string_view key, const SavedCircuit& saved, Duration age) const noexcept {
+        find_or_insert(key)->restore(saved, age);
+    }
+
     std::string_view name() const noexcept { return shared_->options.each.name; }
     const Options& options() const noexcept { return shared_->options; }
     const auto& clock() const noexcept { return shared_->store.clock(); }

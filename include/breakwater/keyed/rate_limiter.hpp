@@ -197,6 +197,21 @@ public:
         return seen;
     }
 
+    /// As of `RateLimiter`, for each key whose limiter is not full: `use(key, saved)`. Of a key that is not shown whole
+    /// (see `KeyLabel`) only the label is known.
+    template <class F>
+    void save(F use) const {
+        const Instant now = clock().now();
+        shared_->table->for_each([&](const Pin& pin) {
+            if (!is_fresh(*pin, now)) use(std::string{pin.label()}, steps(*pin).save(not_before(pin, now)));
+        });
+    }
+    void restore(std::string_view key, const SavedLimiter& saved, Duration age) const noexcept {
+        LazyNow now{clock()};
+        const Pin pin = find_or_insert(key, now);
+        steps(*pin).restore(saved, age, now());
+    }
+
     std::string_view name() const noexcept { return shared_->options.each.name; }
     const Options& options() const noexcept { return shared_->options; }
     const auto& clock() const noexcept { return shared_->store.clock(); }

@@ -130,6 +130,16 @@ public:
         if (permits > 0) apply(typename Machine::Take{permits}, now);
     }
 
+    /// Goes on from what was saved `age` before `now`.
+    void restore(const SavedLimiter& saved, Duration age, Instant now) const noexcept {
+        age = std::max(age, Duration{0});
+        auto then = [at = age < now.time_since_epoch() ? now - age : Instant{}] { return at; };
+        spend_again(saved.spent, then);
+        auto reading = [now] { return now; };
+        const Duration left = std::min(saved.paused_for, rules_.pause.max_pause);
+        if (left > age) (void)pause_until(now + (left - age), reading);
+    }
+
 private:
     [[gnu::always_inline]] auto apply(const auto& command, auto& now) const noexcept {
         return store_.apply(Step{cell_, rules_.rate, command}, now);
