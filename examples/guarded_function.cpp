@@ -85,6 +85,7 @@ int from_threads(const auto& function, double value) {
     std::latch start{threads};
     {
         std::vector<std::jthread> pool;
+        pool.reserve(threads);
         for (int i = 0; i < threads; ++i) {
             pool.emplace_back([&] {
                 start.arrive_and_wait();

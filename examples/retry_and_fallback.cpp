@@ -133,12 +133,12 @@ void rates() {
 
     clock_of_the_show.advance(9500ms);
     std::vector<bw::Result<decltype(breaker)::Permit>> asked;
-    for (int i = 0; i < 5; ++i) asked.push_back(breaker.try_acquire());  // five callers at once
+    asked.reserve(5);  // callers at once
+    while (asked.size() < 5) asked.push_back(breaker.try_acquire());
     for (auto& permit : asked) say(permit ? "a probe is let through" : "refused: " + permit.error().message());
     expect(asked[2] && !asked[3], "three probes were let through");
-    for (auto& permit : asked) {
+    for (auto& permit : asked)
         if (permit && permit->record(bw::Outcome::success)) say("the third good probe closes the circuit");
-    }
     expect(breaker.state() == bw::CircuitState::closed, "the probes closed the circuit");
 }
 

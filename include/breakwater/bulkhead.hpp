@@ -44,12 +44,12 @@ public:
     using Options = BulkheadOptions;
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
-    explicit Bulkhead(Options options) : shared_{build(std::move(options))} {}
+    explicit Bulkhead(const Options& options) : shared_{build(options)} {}
 
     /// As the constructor, without throwing.
-    static Result<Bulkhead> make(Options options) {
+    static Result<Bulkhead> make(const Options& options) {
         if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        return Bulkhead{std::move(options)};
+        return Bulkhead{options};
     }
 
     /// A permit for one call, given back when destroyed. Safe to use after the bulkhead is gone.
@@ -157,9 +157,9 @@ public:
     After after(Lane&, auto&, auto&) const noexcept { return done; }
 
 private:
-    static std::shared_ptr<Shared> build(Options options) {
+    static std::shared_ptr<Shared> build(const Options& options) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
-        return std::make_shared<Shared>(std::move(options));
+        return std::make_shared<Shared>(options);
     }
 
     Error full() const noexcept { return Error::refusal(Errc::bulkhead_full, name()); }

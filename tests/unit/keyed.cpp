@@ -1,6 +1,6 @@
 #include <breakwater/keyed.hpp>
-#include <breakwater/rate_limiter.hpp>
 #include <breakwater/pipeline.hpp>
+#include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
 #include <breakwater/testing/manual_clock.hpp>
 

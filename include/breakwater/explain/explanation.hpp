@@ -4,6 +4,7 @@
 #include <breakwater/error.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -50,7 +51,7 @@ inline std::string padded(std::string text, std::size_t width) {
 
 /// "4" or "1.2": as many digits as it takes.
 inline std::string factor_text(double factor) {
-    const auto tenths = static_cast<std::int64_t>(factor * 10 + 0.5);
+    const std::int64_t tenths = std::llround(factor * 10);
     const std::string whole = std::to_string(tenths / 10);
     return tenths % 10 == 0 ? whole : whole + '.' + std::to_string(tenths % 10);
 }

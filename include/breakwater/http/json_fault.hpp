@@ -159,7 +159,7 @@ private:
     /// The value of the kind it got for which every other kind is refused alike: not one that was read before, as that
     /// was taken.
     std::string describe_type(std::string_view wanted, std::string_view got, std::string_view refusal) {
-        const std::string words = "expected " + std::string{wanted} + ", got " + std::string{got};
+        std::string words = "expected " + std::string{wanted} + ", got " + std::string{got};
         const std::string refused = std::string{refusal} + stranger().type_name();
         for (auto step = way_.rbegin(); step != way_.rend(); ++step) {
             if (step->node->type_name() != got) continue;
@@ -171,7 +171,7 @@ private:
 
     std::string describe_missing(std::string_view name) {
         const std::string key{name};
-        const std::string words = "\"" + key + "\" is missing";
+        std::string words = "\"" + key + "\" is missing";
         for (auto step = way_.rbegin(); step != way_.rend(); ++step) {
             if (!step->node->is_object() || step->node->contains(key)) continue;
             (*step->node)[key] = stranger();

@@ -35,7 +35,7 @@ public:
     /// How much of a body an excerpt shows, in characters.
     static constexpr std::size_t excerpt_characters = 200;
 
-    explicit Redaction(RedactionOptions options = {}) {
+    explicit Redaction(const RedactionOptions& options = {}) {
         for (const std::string& name : options.query) names_.push_back(folded(name));
         for (const std::string& name : options.headers) names_.push_back(folded(name));
         for (const std::string& value : options.values) add(values_, value);

@@ -359,7 +359,7 @@ private:
         return early > Duration{0} && early <= clock_tolerance ? pin.born() : now;
     }
     RateLimiterSnapshot look(const Pin& pin, Instant now) const {
-        return steps(*pin).snapshot(std::string{pin.label()}, not_before(pin, now));
+        return steps(*pin).snapshot(pin.label(), not_before(pin, now));
     }
 
     Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {

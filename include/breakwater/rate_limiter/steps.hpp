@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <type_traits>
-#include <utility>
 
 namespace breakwater {
 
@@ -107,8 +107,8 @@ public:
         const Grant grant = Algorithm::peek(store_.peek(cell_), rules_.rate.prepared, permits, now + paused);
         return grant.never ? Duration::max() : paused + grant.retry_after;
     }
-    RateLimiterSnapshot snapshot(std::string name, Instant now) const {
-        return {.name = std::move(name),
+    RateLimiterSnapshot snapshot(std::string_view name, Instant now) const {
+        return {.name = std::string{name},
                 .available = std::min(PauseMachine::left(store_.peek(pause_), rules_.pause, now), available(now)),
                 .paused_for = paused_for(now),
                 .retry_after = retry_after(1, now)};

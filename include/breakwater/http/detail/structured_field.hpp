@@ -131,7 +131,9 @@ private:
                 return {.kind = FieldItem::Kind::string, .text = whole.substr(1, whole.size() - 2)};
             }
             if (is_control(c) || static_cast<unsigned char>(c) >= 0x80) break;
-            if (c == '\\' && (++i == rest_.size() || (rest_[i] != '"' && rest_[i] != '\\'))) break;
+            if (c != '\\') continue;
+            ++i;
+            if (i == rest_.size() || (rest_[i] != '"' && rest_[i] != '\\')) break;
         }
         return fail();
     }
