@@ -96,6 +96,7 @@ breakwater_component(breakwater
         client/duration.hpp
         client/endpoint.hpp
         client/exchange.hpp
+        client/explain.hpp
         client/from_json.hpp
         client/json_reader.hpp
         client/options.hpp

@@ -90,6 +90,14 @@ struct Backoff {
         return Duration{whole};
     }
 
+    /// The longest that `delay` can be before this retry, whatever is drawn.
+    constexpr Duration longest(std::uint32_t retry) const noexcept {
+        const Jitter kind = jitter;
+        if (kind == Jitter::decorrelated) return at_most_cap(cap.count());
+        const Duration whole = without_jitter(retry);
+        if (kind != Jitter::around) return whole;
+        return at_most_cap(whole.count() + static_cast<std::int64_t>(static_cast<double>(whole.count()) * spread));
+    }
     /// The delay that the jitter spreads: never less for a later retry.
     constexpr Duration without_jitter(std::uint32_t retry) const noexcept {
         if (growth == Growth::linear) {

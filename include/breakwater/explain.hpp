@@ -10,9 +10,11 @@
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
+#include <breakwater/retry/budget.hpp>
 #include <breakwater/status_of.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -112,19 +114,33 @@ inline void explain_policy(const Bulkhead& bulkhead, Explainer& explainer) {
     if (waits) explainer.wait(options.max_wait);
 }
 
-template <class... R>
-void explain_policy(const Retry<R...>& retry, Explainer& explainer) {
-    const auto& options = retry.options();
+template <class J>
+void explain_retry(const RetryOptions<J>& options, const RetryBudgetOptions* budget, Explainer& explainer) {
     const std::uint64_t retries = options.max_retries;
     Duration between{};
     for (std::uint64_t n = 1; n <= std::min<std::uint64_t>(retries, 1'000); ++n)
-        between += options.backoff.without_jitter(static_cast<std::uint32_t>(n));
-    explainer.layer("retry", "up to " + std::to_string(retries) + " more attempts, waiting at most " +
-                                 format_duration(between) + " in all, and what Retry-After asks for (each up to " +
-                                 format_duration(options.max_retry_after) + ")");
+        between +=
+            options.delay ? Duration{std::chrono::hours{24}} : options.backoff.longest(static_cast<std::uint32_t>(n));
+    std::string says = "up to " + std::to_string(retries) + " more attempts, waiting at most " +
+                       format_duration(between) + " in all, and what Retry-After asks for (each up to " +
+                       format_duration(options.max_retry_after) + ")";
+    if (options.max_elapsed) says += ", none after " + format_duration(*options.max_elapsed);
     explainer.repeat(retries + 1, between + options.max_retry_after * static_cast<std::int64_t>(retries));
+    if (budget != nullptr && budget->ratio && retries > 0) {
+        says += "; of all calls no more than " + detail::percent(*budget->ratio) + " and " +
+                std::to_string(budget->floor_per_second) + " per second";
+        explainer.all.load_in_the_long_run = std::min(explainer.all.load_in_the_long_run, 1.0 + *budget->ratio);
+    }
+    explainer.layer("retry", std::move(says));
     if (!explainer.all.breaks && retries > 0)
         explainer.warn("no circuit breaker stands inside the retry: a dead service gets every attempt");
+}
+template <class J, class V, class Budget>
+void explain_policy(const Retry<J, V, Budget>& retry, Explainer& explainer) {
+    if constexpr (requires { retry.budget().options(); })
+        explain_retry(retry.options(), &retry.budget().options(), explainer);
+    else
+        explain_retry(retry.options(), nullptr, explainer);
 }
 
 inline void explain_policy(const Deadline& deadline, Explainer& explainer) {

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <breakwater/deadline.hpp>
+#include <breakwater/explain.hpp>
+#include <breakwater/explain/explainer.hpp>
+#include <breakwater/explain/explanation.hpp>
+#include <breakwater/resilient_client.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace breakwater {
+
+/// The order, the worst case and the effective timeouts of a client: `std::cout << bw::explain(client)`.
+template <class Transport, class Store, class Policies>
+Explanation explain(const ResilientClient<Transport, Store, Policies>& client) {
+    const auto& options = client.options();
+    const TimeoutOptions& timeouts = options.timeouts;
+    Explainer explainer;
+    explainer.timeout("connect", std::min(timeouts.connect, timeouts.attempt), "until TLS stands, within the attempt");
+    explainer.attempt_timeout = timeouts.attempt;
+    explainer.interrupts = true;
+    explainer.layer("attempt timeout", format_duration(timeouts.attempt) + ", then the transfer is aborted");
+    explainer.bound(timeouts.attempt);
+    explainer.timeout("attempt", timeouts.attempt, "redirects included; the deadline if that is nearer");
+
+    const EndpointLimitOptions& endpoints = options.rate_limit.per_endpoint;
+    if (!endpoints.algorithm.is_none())
+        explainer.layer("rate limiter", "for each endpoint: " + detail::say(endpoints.algorithm));
+    explain_policy(client.rate_limiter(), explainer);
+    if (const Bulkhead* bulkhead = client.bulkhead()) explain_policy(*bulkhead, explainer);
+    explain_policy(client.circuit_breaker(), explainer);
+    explain_retry(options.retry, &options.retry_budget, explainer);
+    explain_policy(Deadline{timeouts.deadline}, explainer);
+    if (options.fallback.answer) explainer.layer("fallback", "answers in place of a failure");
+    if (options.cache.ttl) {
+        const Duration stale = options.cache.stale_if_error;
+        explainer.layer(
+            "cache", "answers GET and HEAD for " + format_duration(*options.cache.ttl) +
+                         (stale > Duration{0} ? ", in place of an error for " + format_duration(stale) + " more" : ""));
+    }
+    return std::move(explainer).finish();
+}
+
+}  // namespace breakwater
