@@ -208,7 +208,7 @@ private:
     /// Whether the time since the base is known to a tenth of the tolerance.
     bool is_sharp(const Sample& sample) const noexcept {
         const std::uint64_t ticks = sample.ticks - base_.ticks;
-        return Fixed{sample.width + base_.width} * (10 * tolerance) <= ticks;
+        return Fixed{sample.width + base_.width} * (Fixed{10} * tolerance) <= ticks;
     }
 
     /// Microseconds to a tick × 2^64 since the base; 0 if it makes no sense.
