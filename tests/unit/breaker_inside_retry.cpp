@@ -80,7 +80,7 @@ TEST_CASE("without a breaker 100 calls reach a dead service 400 times") {
     CHECK(world.waits() == 300 + 3);
 }
 
-// resilience4j's default order is also Retry(CircuitBreaker(…)), but its Retry takes a refusal for one more exception.
+// The same order, with a retry that takes a refusal for one more failure.
 TEST_CASE("a retry that retries refusals spares the service no less, and makes every caller wait for nothing") {
     World world;
     const bw::Pipeline guard{world.breaker};
