@@ -38,6 +38,7 @@ breakwater_component(core
         keyed/hash.hpp
         keyed/index.hpp
         keyed/label.hpp
+        keyed/name.hpp
         keyed/options.hpp
         keyed/pages.hpp
         keyed/rate_limiter.hpp

@@ -96,11 +96,12 @@ public:
     /// have come back. An error (`invalid_options`) changes nothing.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate(options); !ok) return ok;
-        if (options.name != shared_->name)
-            return detail::invalid_option("bulkhead", "name", "the bulkhead's, " + detail::option_text(shared_->name),
-                                          options.name);
-        shared_->permits.resize(options.max_concurrent, options.max_queue);
-        shared_->versions.publish(std::move(options));
+        if (auto ok = detail::validate_same_name("bulkhead", "the bulkhead's", shared_->name, options.name); !ok)
+            return ok;
+        shared_->versions.update([&](const Options&) {
+            shared_->permits.resize(options.max_concurrent, options.max_queue);
+            return std::move(options);
+        });
         return {};
     }
 

@@ -74,16 +74,15 @@ public:
     /// nothing. Memory of the old options is kept until the last handle goes.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate(options); !ok) return ok;
-        if (options.name != shared_->name)
-            return detail::invalid_option("circuit_breaker", "name",
-                                          "the circuit's, " + detail::option_text(shared_->name), options.name);
-        Version next{std::move(options)};
-        const bool reshape = Machine::layout(next.rules) != Machine::layout(shared_->version().rules);
-        auto fresh = next.rules.trip.make_state();
-        LazyNow now{clock()};
-        shared_->store.apply(Step{*shared_->cell, next.rules, typename Machine::Adapt{reshape ? &fresh : nullptr}},
-                             now);
-        shared_->versions.publish(std::move(next));
+        if (auto ok = detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name); !ok)
+            return ok;
+        shared_->versions.update([&](const Version& old) {
+            Version next{std::move(options)};
+            std::optional<typename Trip::State> fresh;
+            if (Machine::layout(next.rules) != Machine::layout(old.rules)) fresh = next.rules.trip.make_state();
+            command(next.rules, typename Machine::Adapt{fresh ? &*fresh : nullptr});
+            return next;
+        });
         return {};
     }
 
@@ -297,9 +296,10 @@ private:
     static typename Machine::Force force(CircuitState to, Duration span) noexcept {
         return {to, std::max(span, Duration{0})};
     }
-    void command(const auto& command) const noexcept {
+    void command(const auto& command) const noexcept { this->command(shared_->version().rules, command); }
+    void command(const Rules& rules, const auto& command) const noexcept {
         LazyNow now{clock()};
-        shared_->store.apply(Step{*shared_->cell, shared_->version().rules, command}, now);
+        shared_->store.apply(Step{*shared_->cell, rules, command}, now);
     }
 
     typename Machine::Admit admit(const Rules& rules) const noexcept {

@@ -143,16 +143,14 @@ public:
     /// until the last handle goes.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate(options); !ok) return ok;
-        if (options.name != shared_->name)
-            return detail::invalid_option("rate_limit", "name", "the limiter's, " + detail::option_text(shared_->name),
-                                          options.name);
-        const Version& old = shared_->version();
-        Version next = version_of(std::move(options), shared_->store, &old);
-        if (next.cell != old.cell) {
+        if (auto ok = detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name); !ok)
+            return ok;
+        shared_->versions.update([&](const Version& old) {
+            Version next = version_of(std::move(options), shared_->store, &old);
             LazyNow now{clock()};
-            steps(next).spend_again(steps(old).spent(now()), now);
-        }
-        shared_->versions.publish(std::move(next));
+            if (next.cell != old.cell) steps(next).carry_over(steps(old), now);
+            return next;
+        });
         return {};
     }
 
@@ -197,17 +195,10 @@ public:
     Before before(Lane& lane, auto& call) const noexcept {
         const Version& version = shared_->version();
         const Grant grant = with_now(call, clock(), [&](auto& now) { return steps(version).take(1, now); });
-        if (grant.granted) {
-            lane.version_ = &version;
-            lane.permit_ = std::uint64_t{1} + call.attempt;
-            return proceed;
-        }
-        if (grant.never) return reject(Errc::exceeds_burst);
-        if (grant.retry_after > version.options.max_wait - lane.waited_) {
-            return reject(Errc::rate_limited, grant.retry_after);
-        }
-        lane.waited_ += grant.retry_after;
-        return wait_for(grant.retry_after, Errc::rate_limited);
+        if (!grant.granted) return wait_or_reject(grant, version.options.max_wait, lane.waited_);
+        lane.version_ = &version;
+        lane.permit_ = std::uint64_t{1} + call.attempt;
+        return proceed;
     }
 
     template <class T>
@@ -232,8 +223,11 @@ public:
 
     /// Pauses if the answer asks for it: 429 or 503 with Retry-After.
     void heed(const Error& error, auto& call) const noexcept {
-        const Duration paused = with_now(call, clock(), [&](auto& now) { return steps().heed(error, now); });
-        if (paused > Duration{0}) call.emit({.kind = EventKind::limiter_paused, .policy = name(), .delay = paused});
+        tell_of_pause(with_now(call, clock(), [&](auto& now) { return steps().heed(error, now); }), call);
+    }
+    /// As `limit_to`.
+    void heed_quota(std::int64_t permits, Duration span, auto& call) const noexcept {
+        tell_of_pause(limit_to(permits, span), call);
     }
 
 private:
@@ -259,6 +253,10 @@ private:
         return {shared_->store, version.rules, *version.cell, *shared_->pause};
     }
     Steps steps() const noexcept { return steps(shared_->version()); }
+
+    void tell_of_pause(Duration paused, auto& call) const noexcept {
+        if (paused > Duration{0}) call.emit({.kind = EventKind::limiter_paused, .policy = name(), .delay = paused});
+    }
 
     bool cancel(const Version& version, const auto& reserved, Instant ready_at) const noexcept {
         LazyNow now{clock()};

@@ -28,7 +28,7 @@ constexpr unsigned thread_count = 4;
 /// The ticket of this thread's latest admission. A permit keeps its own to itself.
 thread_local bw::CircuitTicket latest_ticket;
 
-/// A memory store that notes the tickets it hands out.
+/// A memory store that notes the tickets it hands out, and lets others run where options change.
 struct WitnessStore : bw::MemoryStore<bw::ManualClock> {
     using MemoryStore::MemoryStore;
 
@@ -36,6 +36,7 @@ struct WitnessStore : bw::MemoryStore<bw::ManualClock> {
     auto apply(const bw::Step<Cell, Command>& step, Now& now) const noexcept {
         const auto decision = MemoryStore::apply(step, now);
         if constexpr (requires { latest_ticket = decision.ticket; }) latest_ticket = decision.ticket;
+        if constexpr (requires { step.command.counted; }) std::this_thread::yield();  // amid a reconfiguration
         return decision;
     }
 };
@@ -140,7 +141,7 @@ void admits_exactly(std::uint32_t probes) {
     CHECK(not_closed == 0);
 }
 
-/// With two rules, one thread goes on from one to the other all the time.
+/// With two rules, two threads go on from one to the other all the time.
 template <class Trip>
 void conserves_permits(Trip trip, std::optional<Trip> other = {}) {
     constexpr int steps = 250'000;  // of each thread
@@ -185,7 +186,7 @@ void conserves_permits(Trip trip, std::optional<Trip> other = {}) {
             const std::uint64_t draw = random();
             // Often enough that permits outlive their generation.
             if (i == 0 && step % 2 == 0) clock.advance(bw::Duration{static_cast<std::int64_t>((draw >> 40) % 2'000)});
-            if (other && i == 1 && step % 512 == 0) {
+            if (other && i < 2 && step % 512 == 0) {
                 if (!breaker.reconfigure(options(step % 1024 == 0 ? *other : trip))) std::abort();
             }
             const auto action = draw % 16;
@@ -262,4 +263,28 @@ TEST_CASE("no probe slot is lost when calls are timed, and the options change un
     bw::FailureRate timed{.ratio = 0.4, .window = bw::CountWindow{50}};
     timed.slow_call.duration = 5ms;
     conserves_permits(plain, std::optional{timed});
+}
+
+TEST_CASE("a circuit whose options two threads change at once counts by those that were set last") {
+    const bw::AnyTrip streak{bw::ConsecutiveFailures{3}};
+    const bw::AnyTrip rate{bw::FailureRate{.ratio = 0.5, .window = bw::CountWindow{10}, .minimum_calls = 3}};
+    const Breaker<bw::AnyTrip> breaker{{.trip = streak}, WitnessStore{bw::ManualClock{}}};
+    int deaf = 0;
+    const auto check = [&]() noexcept {
+        for (int n = 0; n < 3; ++n) breaker.try_acquire().value().record(bw::Outcome::failure);
+        deaf += breaker.state() != bw::CircuitState::open;
+        breaker.reset();
+    };
+    std::barrier together{2, check};
+    const auto change = [&](const bw::AnyTrip& trip) {
+        for (int round = 0; round < 10'000; ++round) {
+            if (!breaker.reconfigure({.trip = trip})) std::abort();
+            together.arrive_and_wait();
+        }
+    };
+    {
+        const std::jthread one{[&] { change(streak); }};
+        const std::jthread two{[&] { change(rate); }};
+    }
+    CHECK(deaf == 0);
 }

@@ -157,10 +157,16 @@ TEST_CASE("what the service says is heeded by the endpoint alone if endpoints ar
     const World world;
     world.answer(200, quota("0", "20"));
     world.answer(200);
-    const Client client = world.client({.per_endpoint = {.algorithm = bw::FixedWindow{.permits = 9, .window = 1min}}});
+    std::vector<std::string> paused;
+    const Client client = world.client({.per_endpoint = {.algorithm = bw::FixedWindow{.permits = 9, .window = 1min}}},
+                                       [&](const bw::Event& event) {
+                                           if (event.kind == bw::EventKind::limiter_paused)
+                                               paused.emplace_back(event.policy);
+                                       });
     CHECK(client.get("/a"));
     CHECK(refused_for(client, "/a") == 20s);
     CHECK(client.get("/b"));
+    CHECK(paused == std::vector<std::string>{"dairy GET /a"});
 }
 
 TEST_CASE("switched off, no header but Retry-After pauses") {

@@ -64,6 +64,26 @@ TEST_CASE("what a limiter has spent stays spent at its new rate") {
     }
 }
 
+TEST_CASE("a limiter that comes back to an earlier algorithm has spent what was spent, and that once") {
+    const bw::ManualClock clock{};
+    const Store store{clock};
+    clock.advance(1h);
+    // By name, the state of an earlier algorithm is found again.
+    const Limiter limiter{{.name = "api", .algorithm = bucket(1, 20)}, store};
+    const auto available = [&] { return limiter.snapshot().available; };
+    REQUIRE(limiter.try_acquire(6));
+    for (int i = 0; i < 3; ++i) {
+        CHECK(limiter.reconfigure({.name = "api", .algorithm = per_minute(20)}));
+        CHECK(available() == 14);
+        CHECK(limiter.reconfigure({.name = "api", .algorithm = bucket(1, 20)}));
+        CHECK(available() == 14);
+    }
+    CHECK(limiter.reconfigure({.name = "api", .algorithm = per_minute(20)}));
+    REQUIRE(limiter.try_acquire(5));
+    CHECK(limiter.reconfigure({.name = "api", .algorithm = bucket(1, 20)}));
+    CHECK(available() == 9);
+}
+
 TEST_CASE("a pause goes on under other options, for no longer than they allow") {
     const Process p{bucket(10, 20)};
     CHECK(p.limiter.pause_for(4min) == 4min);

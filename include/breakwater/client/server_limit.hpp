@@ -45,13 +45,10 @@ private:
     void heed(const Headers& headers, auto& call) const noexcept {
         const auto quota = parse_rate_limit(headers, wall_clock_now());
         if (!quota || (quota->remaining > 0 && heed_ != HeedServer::spend_down)) return;
-        const bool by_endpoint = endpoints_.limiters() != nullptr;
-        const std::string endpoint = by_endpoint ? endpoints_.endpoint(call.request) : std::string{};
-        const Duration paused = by_endpoint ? endpoints_.limiters()->limit_to(endpoint, quota->remaining, quota->reset)
-                                            : limiter_.limit_to(quota->remaining, quota->reset);
-        if (paused == Duration{0}) return;
-        const std::string_view policy = by_endpoint ? std::string_view{endpoint} : limiter_.name();
-        call.emit({.kind = EventKind::limiter_paused, .policy = policy, .delay = paused});
+        if (const auto* limiters = endpoints_.limiters())
+            limiters->heed_quota(endpoints_.endpoint(call.request), quota->remaining, quota->reset, call);
+        else
+            limiter_.heed_quota(quota->remaining, quota->reset, call);
     }
 
     HeedServer heed_;

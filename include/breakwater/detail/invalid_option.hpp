@@ -48,4 +48,11 @@ template <class T>
     return fail(Errc::invalid_options, std::move(text));
 }
 
+/// Of options that replace others: the name stays, since state is found by it. `whose`: "the circuit's".
+[[nodiscard]] inline Result<void> validate_same_name(std::string_view path, std::string_view whose,
+                                                     const std::string& name, const std::string& given) {
+    if (given == name) return {};
+    return invalid_option(path, "name", std::string{whose}.append(", ").append(option_text(name)), given);
+}
+
 }  // namespace breakwater::detail

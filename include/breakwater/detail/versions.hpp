@@ -20,8 +20,14 @@ public:
     const T& current() const noexcept { return *current_.load(std::memory_order_acquire); }
 
     void publish(T next) {
+        update([&](const T&) -> T&& { return std::move(next); });
+    }
+    /// Publishes what `make(current)` returns. One at a time: what `make` does to a state on the way is done in the
+    /// order of the versions.
+    template <class F>
+    void update(F make) {
         const std::scoped_lock lock{mutex_};
-        kept_.push_front(std::move(next));
+        kept_.push_front(make(std::as_const(kept_.front())));
         current_.store(&kept_.front(), std::memory_order_release);
     }
 

@@ -3,6 +3,7 @@
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/keyed/by.hpp>
+#include <breakwater/keyed/name.hpp>
 #include <breakwater/keyed/options.hpp>
 #include <breakwater/keyed/table.hpp>
 #include <breakwater/pipeline/call.hpp>
@@ -155,9 +156,7 @@ public:
     /// Heeds what a service says it still allows under this key: as `RateLimiter::limit_to`.
     Duration limit_to(std::string_view key, std::int64_t permits, Duration span) const noexcept {
         LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
-        auto at = no_earlier(pin, now);
-        return steps(*pin).limit_to(permits, span, at);
+        return limit_to(find_or_insert(key, now), permits, span, now);
     }
 
     /// How long until `permits` of this key could be taken: zero if now, `Duration::max()` if never. Takes nothing and
@@ -248,15 +247,9 @@ public:
             auto at = no_earlier(lane.pin_, now);
             return steps(*lane.pin_).take(1, at);
         });
-        if (grant.granted) {
-            lane.permit_ = std::uint64_t{1} + call.attempt;
-            return proceed;
-        }
-        if (grant.never) return reject(Errc::exceeds_burst);
-        if (grant.retry_after > options().each.max_wait - lane.waited_)
-            return reject(Errc::rate_limited, grant.retry_after);
-        lane.waited_ += grant.retry_after;
-        return wait_for(grant.retry_after, Errc::rate_limited);
+        if (!grant.granted) return wait_or_reject(grant, options().each.max_wait, lane.waited_);
+        lane.permit_ = std::uint64_t{1} + call.attempt;
+        return proceed;
     }
 
     template <class T>
@@ -266,28 +259,19 @@ public:
         return done;
     }
 
+    /// As `limit_to`, in a pipeline.
+    void heed_quota(std::string_view key, std::int64_t permits, Duration span, auto& call) const noexcept {
+        LazyNow now{clock()};
+        const Pin pin = find_or_insert(key, now);
+        tell_of_pause(pin, limit_to(pin, permits, span, now), call);
+    }
+
     Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
-        return refusal_by(Name{name(), lane.pin_.label()}.text(), before);
+        return refusal_by(KeyedName{name(), lane.pin_.label()}.text(), before);
     }
 
 private:
     using Pin = typename Table::Pin;
-
-    /// "limiter key", made without allocating; no longer than an error keeps.
-    class Name {
-    public:
-        Name(std::string_view name, std::string_view key) noexcept {
-            add(name);
-            if (!name.empty()) add(" ");
-            add(key);
-        }
-        std::string_view text() const noexcept { return {text_, size_}; }
-
-    private:
-        void add(std::string_view part) noexcept { size_ += part.copy(text_ + size_, sizeof text_ - size_); }
-        char text_[64];
-        std::size_t size_ = 0;
-    };
 
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
@@ -358,12 +342,16 @@ private:
         const Duration early = pin.born() - now;
         return early > Duration{0} && early <= clock_tolerance ? pin.born() : now;
     }
+    Duration limit_to(const Pin& pin, std::int64_t permits, Duration span, auto& now) const noexcept {
+        auto at = no_earlier(pin, now);
+        return steps(*pin).limit_to(permits, span, at);
+    }
     RateLimiterSnapshot look(const Pin& pin, Instant now) const {
         return steps(*pin).snapshot(pin.label(), not_before(pin, now));
     }
 
     Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {
-        const Name whose{name(), pin.label()};
+        const KeyedName whose{name(), pin.label()};
         if (grant.never) return Error::refusal(Errc::exceeds_burst, whose.text());
         return Error::refusal(Errc::rate_limited, whose.text(), grant.retry_after);
     }
@@ -377,8 +365,11 @@ private:
             return steps(*lane.pin_).heed(error, at);
         });
         lane.permit_ = 0;
+        tell_of_pause(lane.pin_, paused, call);
+    }
+    void tell_of_pause(const Pin& pin, Duration paused, auto& call) const noexcept {
         if (paused <= Duration{0}) return;
-        const Name whose{name(), lane.pin_.label()};
+        const KeyedName whose{name(), pin.label()};
         call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});
     }
 

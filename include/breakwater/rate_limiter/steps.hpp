@@ -2,6 +2,7 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/error.hpp>
+#include <breakwater/pipeline/policy.hpp>
 #include <breakwater/rate_limiter/machine.hpp>
 #include <breakwater/rate_limiter/options.hpp>
 #include <breakwater/rate_limiter/state.hpp>
@@ -25,6 +26,14 @@ template <RateAlgorithm Algorithm>
 LimiterRules<Algorithm> rules_of(const RateLimiterOptions<Algorithm>& options) {
     return {{options.algorithm.prepare(options.max_pause + options.max_reserve), layout_of(options.algorithm)},
             {options.max_pause}};
+}
+
+/// Of an attempt without a permit: it waits for one if `max_wait` allows, of which the call has `waited` some already.
+inline Before wait_or_reject(const Grant& grant, Duration max_wait, Duration& waited) noexcept {
+    if (grant.never) return reject(Errc::exceeds_burst);
+    if (grant.retry_after > max_wait - waited) return reject(Errc::rate_limited, grant.retry_after);
+    waited += grant.retry_after;
+    return wait_for(grant.retry_after, Errc::rate_limited);
 }
 
 /// What limiters do, on the two cells that one limiter consists of: its permits, and what the service has asked for.
@@ -128,6 +137,11 @@ public:
     void spend_again(std::int64_t permits, auto& now) const noexcept {
         permits = std::min(permits, available(now()));
         if (permits > 0) apply(typename Machine::Take{permits}, now);
+    }
+    /// Has spent as much as `old`, a limiter of another layout. The cell may be one that was left before, for that
+    /// layout: what it still knows as spent is a part of it.
+    void carry_over(const LimiterSteps& old, auto& now) const noexcept {
+        spend_again(old.spent(now()) - spent(now()), now);
     }
 
     /// Goes on from what was saved `age` before `now`.

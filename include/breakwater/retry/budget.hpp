@@ -106,9 +106,8 @@ public:
     /// (`invalid_options`) changes nothing.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate(options); !ok) return ok;
-        if (options.name != shared_->name)
-            return detail::invalid_option("retry_budget", "name", "the budget's, " + detail::option_text(shared_->name),
-                                          options.name);
+        if (auto ok = detail::validate_same_name("retry_budget", "the budget's", shared_->name, options.name); !ok)
+            return ok;
         shared_->versions.publish(Version{std::move(options)});
         return {};
     }
