@@ -11,14 +11,18 @@ breakwater_component(core
         bulkhead/permits.hpp
         circuit_breaker.hpp
         circuit_breaker/any_trip.hpp
+        circuit_breaker/commands.hpp
         circuit_breaker/failure_rate.hpp
         circuit_breaker/machine.hpp
         circuit_breaker/options.hpp
+        circuit_breaker/ramp.hpp
+        circuit_breaker/recovery.hpp
         circuit_breaker/state.hpp
         circuit_breaker/stragglers.hpp
         circuit_breaker/tags.hpp
         circuit_breaker/trip.hpp
         circuit_breaker/window.hpp
+        circuit_breaker/word.hpp
         clock.hpp
         deadline.hpp
         detail/base64.hpp

@@ -48,7 +48,7 @@ every_way=model/circuit_breaker_exhaustive
 tables=unit/circuit_breaker_machine
 fault "a late result counts" $circuit $every_way 'if (ticket.generation != state.generation) return false;' ''
 fault "a dropped probe keeps its slot" $circuit $every_way \
-    'if (release.ticket.is_probe() && is_current(state, release.ticket, now)) free_slot(state, release.ticket);' ''
+    'if (release.ticket.is_probe()) free_slot(state, release.ticket);' ''
 fault "an expired lease never comes back" $circuit $every_way 'if (lease.token == 0 || now >= lease.expires) {' \
     'if (lease.token == 0) {'
 fault "leases outlive the half-open circuit" $circuit $every_way 'state.leases = {};' ''
@@ -56,14 +56,14 @@ fault "a reported probe keeps its slot" $circuit $every_way 'free_slot(state, re
 fault "a probe reports for the one that has its slot now" $circuit $every_way \
     'ticket.is_probe() && lease.token == ticket.token' 'ticket.is_probe()'
 fault "one probe too many" $circuit $every_way 'slot < options.half_open_probes' 'slot <= options.half_open_probes'
-fault "a failed probe does not open the circuit again" $circuit $every_way 'if (tally.failures > 0)' 'if (false)'
+fault "a failed probe does not open the circuit again" $circuit $every_way 'record.tally.failures > 0 || now' 'now'
 fault "the first success closes" $circuit $tables 'if (state.successes < options.success_threshold) return {};' ''
 fault "a probe one microsecond early" $circuit $tables 'if (now < state.open_until) {' \
     'if (now + Duration{1} < state.open_until) {'
 fault "successes of an earlier half-open phase count" $circuit $tables 'state.successes = 0;' ''
 fault "a generation is used twice" $circuit $tables 'std::max(state.generation + 1, time)' 'std::max(state.generation, time)'
 fault "a clock set back keeps the circuit open" $circuit $tables \
-    'state.open_until = not_beyond(options.longest_open(), state.open_until, now);' ''
+    'state.open_until = not_beyond(options.recovery.longest(), state.open_until, now);' ''
 fault "failures before the opening count after it" $circuit $every_way 'state.open_until = now + open_for;
         options.trip.clear(state.counted);' 'state.open_until = now + open_for;'
 fault "a force never ends" $circuit unit/circuit_breaker_operation 'state.forced = false;
@@ -76,16 +76,16 @@ fault "a dropped call stays under way" $circuit $slow \
     'if (release.ticket.is_timed()) end_timed(state, options, release.ticket);' ''
 fault "a fast success trips" circuit_breaker/failure_rate.hpp $slow '(tally.successes == 0 && overdue > 0)' 'overdue > 0'
 fault "calls under way count too early" circuit_breaker/stragglers.hpp model/stragglers 'slices = 18' 'slices = 16'
-fault "a ramp forgets what it refused" $circuit unit/circuit_breaker_ramp 'state.ramp_credit -= whole_permit;' \
-    'state.ramp_credit = 0;'
-fault "a trip during the ramp is a first one" $circuit unit/circuit_breaker_ramp 'state.ramping = true;' \
-    'state.ramping = true, state.openings = 0;'
+fault "a ramp forgets what it refused" circuit_breaker/ramp.hpp unit/circuit_breaker_ramp 'credit_ -= whole_permit;' \
+    'credit_ = 0;'
+fault "a trip during the ramp is a first one" $circuit unit/circuit_breaker_ramp 'state.ramp = Ramp::begun();' \
+    'state.ramp = Ramp::begun(), state.openings = 0;'
 fault "a shorter recovery timeout leaves the circuit open" $circuit unit/circuit_breaker_reconfigure \
-    'if (!state.forced) state.open_until = std::min(state.open_until, now + options.longest_open());' ''
+    'if (!state.forced) state.open_until = std::min(state.open_until, now + options.recovery.longest());' ''
 fault "a window that shrinks keeps the oldest" circuit_breaker/window.hpp unit/circuit_breaker_reconfigure \
     'n = std::min(other.filled_, size_)' 'n = other.filled_, most = n - std::min(n, size_); n > most'
 fault "a streak trips one failure late" circuit_breaker/trip.hpp unit/trip 'state.streak >= count' 'state.streak > count'
-fault "a ratio equal to the threshold does not trip" circuit_breaker/trip.hpp unit/trip '>= ratio' '> ratio'
+fault "a ratio equal to the threshold does not trip" circuit_breaker/failure_rate.hpp unit/trip '>= share' '> share'
 fault "a count window forgets to take the oldest out" circuit_breaker/window.hpp model/window '--failures_;' ''
 fault "a time window keeps a slice too long" circuit_breaker/window.hpp model/window 'now < end_ ? 0' 'now <= end_ ? 0'
 fault "a refused request takes permits" rate_limiter/token_bucket.hpp unit/token_bucket \

@@ -80,7 +80,7 @@ void circuit(fuzz::Input input, const Trip& trip) {
     fuzz::require(validate(chosen).has_value(), "the options are good ones");
     const typename M::Options options = rules_of(chosen);
     const bw::Duration longest =
-        std::max({options.longest_open(), options.probe_lease, options.ramp.duration.value_or(0s)}) +
+        std::max({options.recovery.longest(), options.probe_lease, options.ramp.duration.value_or(0s)}) +
         bw::clock_tolerance;
 
     auto state = M::make_state(options);
@@ -102,7 +102,7 @@ void circuit(fuzz::Input input, const Trip& trip) {
         if (command < 14) {
             const auto admission = M::apply(state, options, typename M::Admit{}, now);
             fuzz::require(admission.state == state.phase, "an admission tells the state");
-            fuzz::require(admission.admitted || state.phase != CircuitState::closed || state.ramping,
+            fuzz::require(admission.admitted || state.phase != CircuitState::closed || state.ramp.is_on(),
                           "a closed circuit admits, if not during a ramp");
             fuzz::require(!admission.admitted || state.phase != CircuitState::open, "an open one refuses");
             if (admission.admitted) {
@@ -146,7 +146,7 @@ void circuit(fuzz::Input input, const Trip& trip) {
             const bool may_open = tally.failures > 0 || slow_after(options.trip) != bw::Duration::max();
             fuzz::require(may_open || state.phase == before.phase || state.phase == CircuitState::closed,
                           "only a failure or a slow call opens");
-            fuzz::require(recorded.open_for >= 0s && recorded.open_for <= options.longest_open(),
+            fuzz::require(recorded.open_for >= 0s && recorded.open_for <= options.recovery.longest(),
                           "it opens for as long as the options allow");
         } else if (command < 29) {
             M::apply(state, options, typename M::Release{ticket}, now);

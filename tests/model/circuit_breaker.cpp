@@ -100,7 +100,7 @@ struct CircuitModel {
     /// A ticket, or how long to stay away.
     std::variant<Held, bw::Duration> admit(bw::Instant now) {
         if (phase == CircuitState::open) {
-            if (now - opened < rules.recovery_timeout) return rules.recovery_timeout - (now - opened);
+            if (now - opened < rules.recovery.timeout()) return rules.recovery.timeout() - (now - opened);
             enter(CircuitState::half_open, now);
         }
         if (phase == CircuitState::closed) return Held{era, 0};
@@ -166,7 +166,7 @@ public:
 
 private:
     void move_clock(bool back) {
-        const auto spans = std::array<bw::Duration, 6>{0us, 1us, 5s, rules_.probe_lease, rules_.recovery_timeout, 7s};
+        const auto spans = std::array<bw::Duration, 6>{0us, 1us, 5s, rules_.probe_lease, rules_.recovery.timeout(), 7s};
         bw::Duration span = spans[dice_.upto(5)];
         if (dice_.once_in(2)) span = bw::Duration{static_cast<std::int64_t>(dice_.upto(3'000'000))};
         if (span > 0us && dice_.once_in(8)) span -= 1us;
@@ -207,7 +207,7 @@ private:
             caller = Ticket{admission.ticket, {}};
         else if (admission.retry_after <= 0s)
             return "a refusal without retry_after";
-        else if (admission.retry_after > std::max(rules_.recovery_timeout, rules_.probe_lease))
+        else if (admission.retry_after > std::max(rules_.recovery.timeout(), rules_.probe_lease))
             return "a refusal for too long";
         if (admission.state != state_.phase) return "another state than the admission's";
         if (!exact) return {};
@@ -294,7 +294,7 @@ bw::FailureRate random_rate(CircuitDice& dice) {
 template <class Trip>
 bw::CircuitRules<Trip> rules_for(Trip trip, CircuitDice& dice) {
     return {.trip = trip,
-            .recovery_timeout = 60s,
+            .recovery = {60s},
             .half_open_probes = dice.from_to(1, 4),
             .success_threshold = dice.from_to(1, 5),
             .probe_lease = dice.once_in(2) ? bw::Duration{30s} : bw::Duration{100s}};

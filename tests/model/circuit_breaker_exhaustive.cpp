@@ -126,7 +126,7 @@ private:
             release(next, i);
             reach(std::move(next), depth + 1, path + " drop");
         }
-        for (const bw::Duration step : {rules_.probe_lease / 2, rules_.probe_lease, rules_.recovery_timeout}) {
+        for (const bw::Duration step : {rules_.probe_lease / 2, rules_.probe_lease, rules_.recovery.timeout()}) {
             W next = world;
             next.now += step;
             reach(std::move(next), depth + 1, path + " wait");
@@ -189,7 +189,7 @@ private:
 
     /// From every state, waiting and then succeeding closes the circuit, whatever the permits out there do.
     bool recovers(W world) const {
-        world.now += rules_.recovery_timeout + rules_.probe_lease;
+        world.now += rules_.recovery.timeout() + rules_.probe_lease;
         for (std::uint32_t i = 0; i < rules_.success_threshold; ++i) {
             if (world.state.phase == CircuitState::closed) return true;
             const auto admission = M::apply(world.state, rules_, typename M::Admit{}, world.now);
@@ -223,7 +223,7 @@ void check_everything(const Trip& trip) {
         for (std::uint32_t successes = 1; successes <= 2; ++successes) {
             CAPTURE(probes, successes);
             Explorer<Trip> explorer{{.trip = trip,
-                                     .recovery_timeout = 60s,
+                                     .recovery = {60s},
                                      .half_open_probes = probes,
                                      .success_threshold = successes,
                                      .probe_lease = 30s}};

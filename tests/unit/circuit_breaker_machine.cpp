@@ -91,7 +91,7 @@ constexpr int play(const Rules& rules, std::initializer_list<Row> table) {
 
 constexpr Rules rules(std::uint32_t failures, std::uint32_t probes = 1, std::uint32_t successes = 1) {
     return {.trip = {failures},
-            .recovery_timeout = 60s,
+            .recovery = {60s},
             .half_open_probes = probes,
             .success_threshold = successes,
             .probe_lease = 30s};
@@ -287,7 +287,7 @@ TEST_CASE("a late failure from before the trip does not count in the circuit tha
 
 TEST_CASE("what a half-open circuit has counted and lent is forgotten when it opens again") {
     constexpr Rules long_leases{
-        .trip = {1}, .recovery_timeout = 60s, .half_open_probes = 2, .success_threshold = 2, .probe_lease = 500s};
+        .trip = {1}, .recovery = {60s}, .half_open_probes = 2, .success_threshold = 2, .probe_lease = 500s};
     STATIC_REQUIRE(play(long_leases, {{0s, admit, 1, admitted, closed},
                                       {0s, Do::fail, 1, opened, open},
                                       {60s, admit, 2, probing, half_open},
@@ -335,7 +335,7 @@ constexpr Probe probe_of(const Rules& rules) {
     p.ticket = Machine::apply(p.state, rules, Machine::Admit{}, p.now).ticket;
     const bw::Tally enough{.failures = rules.trip.count, .tail = rules.trip.count};
     Machine::apply(p.state, rules, Machine::Record{p.ticket, enough}, p.now);
-    p.now += rules.recovery_timeout;
+    p.now += rules.recovery.timeout();
     p.ticket = Machine::apply(p.state, rules, Machine::Admit{}, p.now).ticket;
     return p;
 }
@@ -501,13 +501,13 @@ TEST_CASE("what a glance at the summary decides is what the machine decides, and
     for (std::uint32_t probes = 1; probes <= 3; ++probes) {
         CAPTURE(probes);
         int decided = 0;
-        CHECK(glances_wrongly(bw::CircuitRules<bw::ConsecutiveFailures>{{2}, 60s, probes, 2, 30s}, seed, 20'000,
+        CHECK(glances_wrongly(bw::CircuitRules<bw::ConsecutiveFailures>{{2}, {60s}, probes, 2, 30s}, seed, 20'000,
                               decided) == all_rows);
         CHECK(decided > 1'000);
         const bw::FailureRate rate{.ratio = 0.6, .window = bw::CountWindow{4}, .minimum_calls = 3};
-        CHECK(glances_wrongly(bw::CircuitRules<bw::FailureRate>{rate, 60s, probes, 2, 30s}, seed, 20'000, decided) ==
+        CHECK(glances_wrongly(bw::CircuitRules<bw::FailureRate>{rate, {60s}, probes, 2, 30s}, seed, 20'000, decided) ==
               all_rows);
-        CHECK(glances_wrongly(bw::CircuitRules<bw::AnyTrip>{rate, 60s, probes, 2, 30s}, seed, 20'000, decided) ==
+        CHECK(glances_wrongly(bw::CircuitRules<bw::AnyTrip>{rate, {60s}, probes, 2, 30s}, seed, 20'000, decided) ==
               all_rows);
     }
 }

@@ -1,11 +1,12 @@
 #pragma once
 
-#include <breakwater/backoff.hpp>
+#include <breakwater/circuit_breaker/commands.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/circuit_breaker/ramp.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
+#include <breakwater/circuit_breaker/word.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/outcome.hpp>
-#include <breakwater/random.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,13 +17,6 @@
 
 namespace breakwater {
 
-/// A change of a circuit's state.
-struct CircuitTransition {
-    CircuitState from{};
-    CircuitState to{};
-    friend bool operator==(const CircuitTransition&, const CircuitTransition&) = default;
-};
-
 /// The circuit breaker's decisions, free of time, locks and I/O.
 ///
 ///     closed ──trips──▶ open ──recovery_timeout, next caller──▶ half-open ──success_threshold──▶ closed
@@ -32,66 +26,14 @@ struct CircuitTransition {
 /// After "Release It!" (Nygard, 2007), with generations (as in sony/gobreaker) so that late results change nothing,
 /// and leases so that a probe that never reports cannot wedge the circuit.
 template <TripRule Trip>
-struct CircuitMachine {
+struct CircuitMachine : CircuitCommands {
     using Options = CircuitRules<Trip>;
     using State = CircuitBreakerState<Trip>;
 
-    struct Admit {
-        std::uint64_t random = 0;  ///< For `RecoveryGrowth::jitter`, if calls that are overdue trip the circuit.
-    };
-    struct Record {
-        CircuitTicket ticket{};
-        Tally tally{};
-        std::uint64_t random = 0;  ///< For `RecoveryGrowth::jitter`.
-        Duration retry_after{-1};  ///< Of the failing answer; negative if it names none.
-    };
-    /// Gives the slot back without a verdict.
-    struct Release {
-        CircuitTicket ticket{};
-    };
-    /// Opens or closes the circuit by hand, `span` long (`max()`: until it is reset). What is under way is late.
-    struct Force {
-        CircuitState to = CircuitState::open;  ///< `open` or `closed`
-        Duration span{};
-    };
-    /// Closes the circuit, ends a force and forgets everything counted.
-    struct Reset {};
-    /// Goes on from what was saved `age` ago.
-    struct Restore {
-        SavedCircuit saved{};
-        Duration age{};
-    };
     /// Goes on by other options. If the trip rule's layout changes, `counted` is a fresh state of the new one, and
     /// holds the old one afterwards; else it is null.
     struct Adapt {
         typename Trip::State* counted = nullptr;
-    };
-
-    struct Admission {
-        bool admitted = false;
-        CircuitState state = CircuitState::closed;  ///< After the decision.
-        CircuitTicket ticket{};
-        Duration retry_after{};  ///< If refused: when a permit can be had at the latest; `max()` if nobody knows.
-        Duration open_for{};     ///< If this opened the circuit: for how long.
-        std::optional<CircuitTransition> transition{};
-    };
-    enum class Verdict : std::uint8_t { counted, late, opened, opened_again, closed };
-    struct Recorded {
-        Duration open_for{};
-        Verdict verdict = Verdict::counted;
-
-        constexpr bool late() const noexcept { return verdict == Verdict::late; }
-        constexpr std::optional<CircuitTransition> transition() const noexcept {
-            using enum CircuitState;
-            switch (verdict) {
-                case Verdict::opened: return CircuitTransition{CircuitState::closed, open};
-                case Verdict::opened_again: return CircuitTransition{half_open, open};
-                case Verdict::closed: return CircuitTransition{half_open, CircuitState::closed};
-                case Verdict::counted:
-                case Verdict::late: break;
-            }
-            return {};
-        }
     };
 
     static constexpr State make_state(const Options& options) { return State{.counted = options.trip.make_state()}; }
@@ -105,10 +47,10 @@ struct CircuitMachine {
             return {.state = CircuitState::open, .retry_after = forced_left(state, now)};
         std::optional<CircuitTransition> transition;
         if (state.phase == CircuitState::open) {
-            state.open_until = not_beyond(options.longest_open(), state.open_until, now);
+            state.open_until = not_beyond(options.recovery.longest(), state.open_until, now);
             if (now < state.open_until) {
                 return {.state = CircuitState::open,
-                        .retry_after = std::min(state.open_until - now, options.longest_open())};
+                        .retry_after = std::min(state.open_until - now, options.recovery.longest())};
             }
             transition = enter(state, CircuitState::half_open, now);
         }
@@ -148,12 +90,10 @@ struct CircuitMachine {
         state.successes += record.tally.successes;
         if (state.successes < options.success_threshold) return {};
         enter(state, CircuitState::closed, now);
-        if (options.ramp.duration) {
-            state.ramping = true;
-            state.ramp_credit = whole_permit - 1;  // the first call is let through
-        } else {
+        if (options.ramp.duration)
+            state.ramp = Ramp::begun();
+        else
             state.openings = 0;
-        }
         return {.verdict = Verdict::closed};
     }
 
@@ -192,7 +132,7 @@ struct CircuitMachine {
             options.trip.clear(state.counted);
             enter(state, CircuitState::open, now);
             const Duration open_for = saved.state == CircuitState::open ? left : Duration{0};
-            state.open_until = now + std::clamp(open_for, Duration{0}, options.longest_open());
+            state.open_until = now + std::clamp(open_for, Duration{0}, options.recovery.longest());
         }
         state.openings = saved.openings;
         return true;
@@ -203,14 +143,14 @@ struct CircuitMachine {
         if (forced)
             kept.left = forced_left(state, now);
         else if (state.phase == CircuitState::open)
-            kept.left = std::clamp(state.open_until - now, Duration{0}, options.longest_open());
+            kept.left = std::clamp(state.open_until - now, Duration{0}, options.recovery.longest());
         else
             kept.counts = options.trip.counts(state.counted, now);
         return kept;
     }
 
     static constexpr bool apply(State& state, const Options& options, const Adapt& adapt, Instant now) noexcept {
-        if (!state.forced) state.open_until = std::min(state.open_until, now + options.longest_open());
+        if (!state.forced) state.open_until = std::min(state.open_until, now + options.recovery.longest());
         if (adapt.counted == nullptr) return true;
         if constexpr (requires { options.trip.carry(*adapt.counted, state.counted); })
             options.trip.carry(*adapt.counted, state.counted);
@@ -243,73 +183,68 @@ struct CircuitMachine {
             if (const Duration limit = options.trip.slow_after(); limit != Duration::max())
                 seen.overdue = Stragglers{state.under_way}.overdue(limit, now);
         }
-        if (state.ramping) seen.admitted_share = static_cast<double>(share(state, options, now)) / whole_permit;
+        if (state.ramp.is_on())
+            seen.admitted_share = Ramp::share(options.ramp, Ramp::left(options.ramp, state.changed, now));
         if (state.changed != Instant{}) seen.in_state = std::max(Duration{0}, now - state.changed);
         if (state.phase == CircuitState::open && !seen.forced) {
-            seen.retry_after = std::clamp(state.open_until - now, Duration{0}, options.longest_open());
+            seen.retry_after = std::clamp(state.open_until - now, Duration{0}, options.recovery.longest());
         } else if (state.phase == CircuitState::open && state.forced_until != Instant::max()) {
             seen.retry_after = forced_left(state, now);
         }
         return seen;
     }
 
-    // What one 60-bit word can tell without the state: how closed and open circuits stay off the lock.
-    //   bits 0–1 phase, or 3: closed, but each call has to be looked at,
-    //   bit 2 settled (a success changes nothing), bits 3–59 generation, or while open open_until.
-
     static constexpr std::uint64_t summary(const State& state, const Options& options) noexcept {
-        std::uint64_t payload = state.generation;
-        if (state.phase == CircuitState::open) {  // forced, it is always looked up
-            payload = state.forced ? 0 : static_cast<std::uint64_t>(state.open_until.time_since_epoch().count());
+        switch (state.phase) {
+            case CircuitState::open:
+                if (state.forced) break;
+                return CircuitWord::open(state.open_until).bits();
+            case CircuitState::half_open: break;
+            case CircuitState::closed:
+                if (!state.forced && (state.ramp.is_on() || slow_after(options.trip) != Duration::max())) break;
+                const bool counts_nothing = state.forced && state.forced_until == Instant::max();
+                return CircuitWord::closed(state.generation, counts_nothing || options.trip.is_settled(state.counted))
+                    .bits();
         }
-        if (state.phase == CircuitState::closed && !state.forced &&
-            (state.ramping || slow_after(options.trip) != Duration::max()))
-            return payload << 3 | looked_at;
-        const bool counts_nothing = state.forced && state.forced_until == Instant::max();
-        const bool settled =
-            state.phase == CircuitState::closed && (counts_nothing || options.trip.is_settled(state.counted));
-        return payload << 3 | std::uint64_t{settled} << 2 | static_cast<std::uint64_t>(state.phase);
+        return CircuitWord::looked_at(state.generation).bits();
     }
 
     [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Admit&,
                                                         Admission& decision) noexcept {
-        if (static_cast<CircuitState>(summary & 3U) != CircuitState::closed) return false;
+        const CircuitWord word{summary};
+        if (!word.admits()) return false;
         decision.admitted = true;
-        decision.ticket.generation = summary >> 3;
+        decision.ticket.generation = word.generation();
         return true;
     }
     static constexpr bool glance(std::uint64_t summary, const Options& options, const Admit&, Instant now,
                                  Admission& decision) noexcept {
-        if (static_cast<CircuitState>(summary & 3U) != CircuitState::open) return false;
-        const Duration left = Instant{Duration{static_cast<std::int64_t>(summary >> 3)}} - now;
-        if (left <= Duration{0} || left > options.longest_open()) return false;
+        const CircuitWord word{summary};
+        if (!word.refuses()) return false;
+        const Duration left = word.until() - now;
+        if (left <= Duration{0} || left > options.recovery.longest()) return false;
         decision.state = CircuitState::open;
         decision.retry_after = left;
         return true;
     }
     [[gnu::always_inline]] static constexpr bool glance(std::uint64_t summary, const Record& record,
                                                         Recorded&) noexcept {
-        constexpr std::uint64_t closed_and_settled = 4;
-        return summary == (record.ticket.generation << 3 | closed_and_settled) && record.tally.failures == 0;
+        return CircuitWord{summary}.is_settled_in(record.ticket.generation) && record.tally.failures == 0;
     }
 
 private:
-    static constexpr std::uint64_t looked_at = 3;
-    static constexpr std::uint32_t whole_permit = 1'000'000;
-
     /// Through a closed circuit: counts the call if the rule times calls, and lets through only a share during a ramp.
     [[gnu::noinline]] static constexpr Admission admit_closed(State& state, const Options& options, const Admit& admit,
                                                               Instant now) noexcept {
         Admission admission{.admitted = true, .ticket = {.generation = state.generation}};
         if (state.forced) return admission;
-        if (state.ramping) {
+        if (state.ramp.is_on()) {
             state.changed = std::min(state.changed, now);  // a clock set back must not hold the ramp
-            if (const Duration left = ramp_left(state, options, now); left > Duration{0}) {
-                state.ramp_credit += share(state, options, now);
-                if (state.ramp_credit < whole_permit) return {.retry_after = left};
-                state.ramp_credit -= whole_permit;
+            const Duration left = Ramp::left(options.ramp, state.changed, now);
+            if (left > Duration{0}) {
+                if (!state.ramp.admits(options.ramp, left)) return {.retry_after = left};
             } else {
-                state.ramping = false;
+                state.ramp = {};
                 state.openings = 0;
             }
         }
@@ -351,19 +286,6 @@ private:
     static constexpr void end_timed(State& state, const Options& options, const CircuitTicket& ticket) noexcept {
         if constexpr (TimedTripRule<Trip>) state.under_way.end(options.trip.slow_after(), ticket.began());
     }
-    static constexpr Duration ramp_left(const State& state, const Options& options, Instant now) noexcept {
-        const Duration whole = options.ramp.duration.value_or(Duration{0});
-        return std::min(state.changed + whole - now, whole);
-    }
-    /// The share of calls that a ramp lets through now, in millionths.
-    static constexpr std::uint32_t share(const State& state, const Options& options, Instant now) noexcept {
-        const Duration left = std::max(ramp_left(state, options, now), Duration{0});
-        if (left == Duration{0}) return whole_permit;
-        const double grown =
-            1.0 - static_cast<double>(left.count()) / static_cast<double>(options.ramp.duration->count());
-        return static_cast<std::uint32_t>((options.ramp.first_share + (1.0 - options.ramp.first_share) * grown) *
-                                          whole_permit);
-    }
     static constexpr bool is_current(const State& state, const CircuitTicket& ticket, Instant now) noexcept {
         if (ticket.generation != state.generation) return false;
         if (state.phase == CircuitState::closed) return true;
@@ -377,25 +299,11 @@ private:
     [[gnu::noinline]] static constexpr Duration open(State& state, const Options& options, std::uint64_t random,
                                                      Duration retry_after, Instant now) noexcept {
         enter(state, CircuitState::open, now);
-        const Duration open_for = time_open(state.openings, options, random, retry_after);
+        const Duration open_for = options.recovery.after(state.openings, retry_after, random);
         state.openings += state.openings < std::numeric_limits<std::uint32_t>::max();
         state.open_until = now + open_for;
         options.trip.clear(state.counted);
         return open_for;
-    }
-    /// How long the circuit stays open, having opened `openings` times before since it was closed.
-    static constexpr Duration time_open(std::uint32_t openings, const Options& options, std::uint64_t random,
-                                        Duration retry_after) noexcept {
-        const RecoveryGrowth& growth = options.growth;
-        const Duration longest = options.longest_open();
-        if (growth.heed_retry_after && retry_after >= Duration{0}) return std::clamp(retry_after, Duration{1}, longest);
-        const Backoff<NoJitter> backoff{
-            .base = options.recovery_timeout, .multiplier = growth.multiplier, .cap = longest};
-        const Duration whole = backoff.without_jitter(openings < 1'000'000 ? openings + 1 : 1'000'000);
-        if (growth.jitter == 0.0) return whole;
-        const auto spread = static_cast<std::int64_t>(static_cast<double>(whole.count()) * growth.jitter);
-        const auto drawn = uniform(random, 2 * static_cast<std::uint64_t>(spread));
-        return std::clamp(whole - Duration{spread} + Duration{static_cast<std::int64_t>(drawn)}, Duration{1}, longest);
     }
     /// What was forced is over at its time: an open circuit lets its first probe through, a closed one counts again.
     static constexpr void end_force(State& state, Instant now) noexcept {
@@ -426,7 +334,7 @@ private:
         state.successes = 0;
         state.leases = {};
         state.forced = false;
-        state.ramping = false;
+        state.ramp = {};
         state.under_way = {};
         return transition;
     }

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <breakwater/circuit_breaker/any_trip.hpp>
+#include <breakwater/circuit_breaker/ramp.hpp>
+#include <breakwater/circuit_breaker/recovery.hpp>
 #include <breakwater/circuit_breaker/tags.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/result.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -19,51 +20,15 @@ namespace breakwater {
 /// The largest number of probes a half-open circuit may have in flight.
 inline constexpr std::uint32_t max_half_open_probes = 32;
 
-/// How the time a circuit stays open changes from one opening to the next. By default it does not.
-struct RecoveryGrowth {
-    /// Each time the circuit opens again without having closed, it stays open this many times longer. 1 to 1000.
-    double multiplier = 1.0;
-
-    /// It never stays open longer than this, or than `recovery_timeout` if that is more. Up to 24 h; default 10 min.
-    Duration cap = std::chrono::minutes{10};
-
-    /// The time is drawn from ± this share of it, so that processes do not probe in step. 0 to 1; default 0.
-    double jitter = 0.0;
-
-    /// If the failure that opens the circuit came with a Retry-After, that is the time, up to the cap.
-    bool heed_retry_after = false;
-
-    friend bool operator==(const RecoveryGrowth&, const RecoveryGrowth&) = default;
-};
-
-/// After the probes, a closed circuit lets only a share of the calls through, which grows to all of them. By default it
-/// lets them all through at once.
-struct RampedClose {
-    /// How long it takes to grow. 1 ms to 24 h; empty (the default) switches the ramp off.
-    std::optional<Duration> duration{};
-
-    /// The share of calls let through at first. In (0, 1]; default 0.1.
-    double first_share = 0.1;
-
-    friend bool operator==(const RampedClose&, const RampedClose&) = default;
-};
-
 /// The part of the options that the machine decides by.
 template <TripRule Trip>
 struct CircuitRules {
     Trip trip{};
-    Duration recovery_timeout = std::chrono::seconds{60};
+    RecoveryTime recovery{};
     std::uint32_t half_open_probes = 1;
     std::uint32_t success_threshold = 1;
     Duration probe_lease = std::chrono::seconds{30};
-    RecoveryGrowth growth{};
     RampedClose ramp{};
-
-    /// No circuit of these rules stays open for longer, unless forced.
-    constexpr Duration longest_open() const noexcept {
-        const bool varies = growth.multiplier != 1.0 || growth.jitter != 0.0 || growth.heed_retry_after;
-        return varies ? std::max(growth.cap, recovery_timeout) : recovery_timeout;
-    }
 };
 
 template <TripRule Trip = AnyTrip>
@@ -114,8 +79,12 @@ struct CircuitBreakerOptions {
 
 template <TripRule Trip>
 constexpr CircuitRules<Trip> rules_of(const CircuitBreakerOptions<Trip>& options) {
-    return {options.trip,        options.recovery_timeout, options.half_open_probes, options.success_threshold,
-            options.probe_lease, options.recovery_growth,  options.ramped_close};
+    return {options.trip,
+            {options.recovery_timeout, options.recovery_growth},
+            options.half_open_probes,
+            options.success_threshold,
+            options.probe_lease,
+            options.ramped_close};
 }
 
 /// Checks the options; messages begin with `path`.

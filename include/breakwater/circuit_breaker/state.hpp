@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/circuit_breaker/ramp.hpp>
 #include <breakwater/circuit_breaker/stragglers.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 #include <breakwater/clock.hpp>
@@ -37,8 +38,7 @@ struct CircuitBreakerState {
     std::uint64_t probes = 0;        ///< Probes ever lent.
     std::uint64_t late_results = 0;  ///< Results that came from an earlier generation or an expired lease.
     std::array<ProbeLease, max_half_open_probes> leases{};
-    bool ramping = false;           ///< Closed, but not yet for everybody.
-    std::uint32_t ramp_credit = 0;  ///< While ramping: what refused calls have saved up, in millionths of a permit.
+    Ramp ramp{};  ///< On while the circuit is closed, but not yet for everybody.
     typename Trip::State counted;
 
     struct None {};
