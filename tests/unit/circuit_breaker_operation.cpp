@@ -1,11 +1,10 @@
 // What operators of a circuit breaker do to it: force it, reset it, let it try out its rules on live traffic, and let
 // it wait longer for a service that stays down.
-#include <breakwater/circuit_breaker.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/retry.hpp>
-#include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/circuit_world.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -19,30 +18,21 @@ using namespace std::chrono_literals;
 using bw::CircuitState;
 using bw::Errc;
 using bw::Outcome;
+using test::Breaker;
+using test::refusal;
+using test::report;
+using Options = test::CircuitOptions;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Breaker = bw::CircuitBreaker<bw::AnyTrip, Store>;
-using Options = bw::CircuitBreakerOptions<>;
-
 /// A breaker that opens at the first failure, and whose time the test moves.
-struct World {
-    bw::ManualClock clock{};
-    Store store{clock};
-
+struct World : test::CircuitWorld {
     Breaker breaker(Options options = {}) const {
         options.trip = bw::ConsecutiveFailures{1};
         options.recovery_timeout = 10s;
-        return Breaker{std::move(options), store};
+        return CircuitWorld::breaker(std::move(options));
     }
 };
-
-std::optional<bw::CircuitTransition> report(const Breaker& breaker, Outcome outcome) {
-    auto permit = breaker.try_acquire();
-    REQUIRE(permit);
-    return permit->record(outcome);
-}
 
 /// Lets the circuit open, or its probe fail, and says for how long it is open now.
 bw::Duration open_again(const World& world, const Breaker& breaker) {
@@ -52,11 +42,6 @@ bw::Duration open_again(const World& world, const Breaker& breaker) {
     const bw::Duration wait = refused.error().retry_after().value();
     world.clock.advance(wait);
     return wait;
-}
-
-std::string refusal(const Options& options) {
-    const auto made = bw::CircuitBreaker<>::make(options);
-    return made ? "accepted" : made.error().message();
 }
 
 }  // namespace

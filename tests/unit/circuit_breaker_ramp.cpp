@@ -1,8 +1,7 @@
 // A circuit that closes by and by.
-#include <breakwater/circuit_breaker.hpp>
-#include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/circuit_world.hpp>
 
 #include <string>
 #include <utility>
@@ -12,30 +11,26 @@ using namespace std::chrono_literals;
 using bw::CircuitState;
 using bw::Errc;
 using bw::Outcome;
+using test::Breaker;
+using test::report;
+using Options = test::CircuitOptions;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Breaker = bw::CircuitBreaker<bw::AnyTrip, Store>;
-using Options = bw::CircuitBreakerOptions<>;
-
-struct World {
-    bw::ManualClock clock{};
-    Store store{clock};
-
+struct World : test::CircuitWorld {
     Breaker breaker(Options options = {}) const {
         options.trip = bw::ConsecutiveFailures{1};
         options.recovery_timeout = 10s;
         options.ramped_close = {.duration = 90s, .first_share = 0.1};
-        return Breaker{std::move(options), store};
+        return CircuitWorld::breaker(std::move(options));
     }
 
     /// A breaker whose probe has just succeeded.
     Breaker just_closed(Options options = {}) const {
         Breaker made = breaker(std::move(options));
-        made.try_acquire()->record(Outcome::failure);
+        report(made, Outcome::failure);
         clock.advance(10s);
-        made.try_acquire()->record(Outcome::success);
+        report(made, Outcome::success);
         return made;
     }
 };

@@ -1,9 +1,8 @@
 // A circuit breaker whose options change while it works.
-#include <breakwater/circuit_breaker.hpp>
 #include <breakwater/pipeline.hpp>
-#include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/circuit_world.hpp>
 
 #include <optional>
 #include <utility>
@@ -14,25 +13,12 @@ using bw::CircuitState;
 using bw::Errc;
 using bw::Outcome;
 using bw::TripCounts;
+using test::Breaker;
+using test::report;
+using World = test::CircuitWorld;
+using Options = test::CircuitOptions;
 
 namespace {
-
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Breaker = bw::CircuitBreaker<bw::AnyTrip, Store>;
-using Options = bw::CircuitBreakerOptions<>;
-
-struct World {
-    bw::ManualClock clock{};
-    Store store{clock};
-
-    Breaker breaker(Options options) const { return Breaker{std::move(options), store}; }
-};
-
-std::optional<bw::CircuitTransition> report(const Breaker& breaker, Outcome outcome) {
-    auto permit = breaker.try_acquire();
-    REQUIRE(permit);
-    return permit->record(outcome);
-}
 
 bw::FailureRate rate(std::uint32_t window, double ratio = 0.5) {
     return {.ratio = ratio, .window = bw::CountWindow{window}, .minimum_calls = 2};

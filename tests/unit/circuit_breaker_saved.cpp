@@ -1,8 +1,7 @@
 // What a circuit breaker keeps over a restart.
-#include <breakwater/circuit_breaker.hpp>
-#include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/circuit_world.hpp>
 
 #include <cstdint>
 #include <limits>
@@ -17,21 +16,16 @@ using bw::TripCounts;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Breaker = bw::CircuitBreaker<bw::AnyTrip, Store>;
-using Options = bw::CircuitBreakerOptions<>;
-
 /// A process: a clock of its own, and a breaker that knows nothing yet.
-struct Process {
-    bw::ManualClock clock{};
-    Breaker breaker;
+struct Process : test::CircuitWorld {
+    test::Breaker breaker;
 
-    explicit Process(Options options = {.trip = bw::ConsecutiveFailures{3}, .recovery_timeout = 60s})
-        : breaker{std::move(options), Store{clock}} {
+    explicit Process(test::CircuitOptions options = {.trip = bw::ConsecutiveFailures{3}, .recovery_timeout = 60s})
+        : breaker{CircuitWorld::breaker(std::move(options))} {
         clock.advance(1h);
     }
     void report(Outcome outcome, int times = 1) const {
-        for (int i = 0; i < times; ++i) breaker.try_acquire().value().record(outcome);
+        for (int i = 0; i < times; ++i) test::report(breaker, outcome);
     }
 };
 
@@ -82,7 +76,7 @@ TEST_CASE("a closed circuit goes on counting where it was") {
 }
 
 TEST_CASE("a time window forgets over a restart what it would have forgotten anyway") {
-    const Options options{.trip = bw::FailureRate{.ratio = 0.9, .window = bw::TimeWindow{10s}}};
+    const test::CircuitOptions options{.trip = bw::FailureRate{.ratio = 0.9, .window = bw::TimeWindow{10s}}};
     const Process before{options};
     before.report(Outcome::success, 3);
     before.report(Outcome::failure, 2);

@@ -1,9 +1,8 @@
 // Calls that take too long: ended, still under way, as probes; and calls that are not counted at all.
-#include <breakwater/circuit_breaker.hpp>
 #include <breakwater/pipeline.hpp>
-#include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/circuit_world.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -16,11 +15,9 @@ using namespace std::chrono_literals;
 using bw::CircuitState;
 using bw::Errc;
 using bw::Outcome;
+using test::Breaker;
 
 namespace {
-
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Breaker = bw::CircuitBreaker<bw::AnyTrip, Store>;
 
 /// Of the last ten calls; slow is more than 2 s.
 bw::FailureRate timed(double slow_ratio = 0.5, std::optional<double> bad_ratio = {}) {
@@ -31,11 +28,10 @@ bw::FailureRate timed(double slow_ratio = 0.5, std::optional<double> bad_ratio =
             .bad_ratio = bad_ratio};
 }
 
-struct World {
-    bw::ManualClock clock{};
-    Store store{clock};
-
-    Breaker breaker(bw::FailureRate rule) const { return Breaker{{.trip = rule, .recovery_timeout = 10s}, store}; }
+struct World : test::CircuitWorld {
+    Breaker breaker(bw::FailureRate rule) const {
+        return CircuitWorld::breaker({.trip = rule, .recovery_timeout = 10s});
+    }
 
     /// One call that takes `took`.
     std::optional<bw::CircuitTransition> call(const Breaker& breaker, bw::Duration took,
@@ -55,10 +51,7 @@ Permits begin(const Breaker& breaker, int calls) {
     return permits;
 }
 
-std::string refusal(const bw::FailureRate& rule) {
-    const auto made = bw::CircuitBreaker<>::make({.trip = rule});
-    return made ? "accepted" : made.error().message();
-}
+std::string refusal(const bw::FailureRate& rule) { return test::refusal({.trip = rule}); }
 
 }  // namespace
 
