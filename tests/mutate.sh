@@ -83,7 +83,7 @@ fault "a trip during the ramp is a first one" $circuit unit/circuit_breaker_ramp
 fault "a shorter recovery timeout leaves the circuit open" $circuit unit/circuit_breaker_reconfigure \
     'if (!state.forced) state.open_until = std::min(state.open_until, now + options.recovery.longest());' ''
 fault "a window that shrinks keeps the oldest" circuit_breaker/window.hpp unit/circuit_breaker_reconfigure \
-    'n = std::min(other.filled_, size_)' 'n = other.filled_, most = n - std::min(n, size_); n > most'
+    'n = std::min(other.filled_, size_); n > 0' 'n = other.filled_, most = n - std::min(n, size_); n > most'
 fault "a streak trips one failure late" circuit_breaker/trip.hpp unit/trip 'state.streak >= count' 'state.streak > count'
 fault "a ratio equal to the threshold does not trip" circuit_breaker/failure_rate.hpp unit/trip '>= share' '> share'
 fault "a count window forgets to take the oldest out" circuit_breaker/window.hpp model/window '--failures_;' ''
