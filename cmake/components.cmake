@@ -153,4 +153,6 @@ breakwater_component(breakwater
         transport/curl/global.hpp
         transport/curl/options.hpp
         transport/curl/pool.hpp
+        transport/curl/request_settings.hpp
+        transport/curl/set_option.hpp
         transport/transport.hpp)

@@ -9,6 +9,8 @@
 #include <breakwater/transport/curl/error.hpp>
 #include <breakwater/transport/curl/global.hpp>
 #include <breakwater/transport/curl/options.hpp>
+#include <breakwater/transport/curl/request_settings.hpp>
+#include <breakwater/transport/curl/set_option.hpp>
 #include <breakwater/transport/transport.hpp>
 
 #include <curl/curl.h>
@@ -16,7 +18,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -32,8 +33,7 @@ namespace breakwater::curl {
 
 /// One libcurl easy handle that makes one exchange after another: `prepare`, let a multi handle run `get()`, `finish`.
 ///
-/// Setting an option anew costs libcurl a copy, and building the header list more than all policies together, so a
-/// handle remembers what it last sent and sets only what has changed. It stays where it is: libcurl holds its address.
+/// It stays where it is: libcurl holds its address.
 class EasyHandle {
 public:
     /// `options` are kept by reference.
@@ -61,32 +61,20 @@ public:
     }
 
     CURL* get() const noexcept { return easy_.get(); }
-    bool uses_tls() const noexcept { return uses_tls_; }
+    bool uses_tls() const noexcept { return settings_.uses_tls(); }
 
 private:
-    /// What libcurl is told beyond the name of the method.
-    enum class Form : std::uint8_t { plain, no_answer_body, with_body };
-
     struct Cleanup {
         void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
-        void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
-        void operator()(CURLU* url) const noexcept { curl_url_cleanup(url); }
     };
 
     template <class Value>
     void set(CURLoption option, Value value) {
-        const CURLcode result = curl_easy_setopt(easy_.get(), option, value);
-        if (result == CURLE_OUT_OF_MEMORY) throw std::bad_alloc{};
-        if (result != CURLE_OK) throw Exception{Error{Errc::transport_failed, curl_easy_strerror(result)}};
+        set_option(easy_.get(), option, value);
     }
 
-    Result<void> set_url(const std::string& url);
     Result<void> set_body(const std::optional<Body>& body);
     void set_progress(const OnProgress* listener);
-    void set_timeouts(const SendOptions& options);
-    void set_method(const Method& method, Form form);
-    void set_headers(const Headers& headers, Form form);
-    void append(const std::string& line);
     Sent sent() const noexcept { return progress_.times_issued == 0 ? Sent::no : Sent::maybe; }
 
     static int on_issue(void* self, char*, char*, int, int) noexcept;
@@ -98,6 +86,7 @@ private:
 
     const CurlOptions& options_;
     std::unique_ptr<CURL, Cleanup> easy_;
+    RequestSettings settings_;
     Answer answer_;
     Progress progress_;
     std::optional<BodyTransfer> transfer_;  // of a body that is read while it is sent
@@ -105,20 +94,10 @@ private:
     const OnProgress* listener_ = nullptr;
     breakwater::Progress told_{};
     char message_[CURL_ERROR_SIZE] = {};
-
-    // What libcurl has been told last.
-    std::optional<std::string> url_;
-    std::unique_ptr<CURLU, Cleanup> parsed_url_;
-    bool uses_tls_ = false;
-    std::optional<Method> method_;
-    std::optional<Form> form_;
-    std::optional<Headers> headers_;
-    std::unique_ptr<curl_slist, Cleanup> header_list_;
-    Duration timeout_{};
-    Duration connect_timeout_{};
 };
 
-inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, easy_{curl_easy_init()} {
+inline EasyHandle::EasyHandle(const CurlOptions& options)
+    : options_{options}, easy_{curl_easy_init()}, settings_{easy_.get(), options.user_agent} {
     if (!easy_) throw std::bad_alloc{};
     set(CURLOPT_ERRORBUFFER, +message_);
     set(CURLOPT_NOSIGNAL, 1L);    // see SigpipeGuard
@@ -129,7 +108,7 @@ inline EasyHandle::EasyHandle(const CurlOptions& options) : options_{options}, e
     set(CURLOPT_NOPROXY, options.no_proxy.c_str());
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's answer to CONNECT is not the service's
     if (options.unix_socket) set(CURLOPT_UNIX_SOCKET_PATH, options.unix_socket->c_str());
-    set(CURLOPT_ACCEPT_ENCODING, "");  // decode what comes; set_headers says what is asked for
+    set(CURLOPT_ACCEPT_ENCODING, "");  // decode what comes; RequestSettings says what is asked for
     const long idle = std::chrono::ceil<std::chrono::duration<long>>(options.max_idle_time).count();
     set(CURLOPT_MAXAGE_CONN, idle);
 
@@ -188,58 +167,20 @@ inline curl_socket_t EasyHandle::on_open_socket(void* self, curlsocktype, curl_s
 }
 
 inline Result<void> EasyHandle::prepare(const Request& request, const SendOptions& options) {
-    const auto identical = [](const Header& a, const Header& b) { return a.name == b.name && a.value == b.value; };
-    const bool is_new_url = url_ != request.url;
-    const bool is_new_method = method_ != request.method;
-    const bool are_new_headers = !headers_ || !std::equal(headers_->begin(), headers_->end(), request.headers.begin(),
-                                                          request.headers.end(), identical);
-    if (is_new_url || is_new_method || are_new_headers) {  // else the last exchange has shown that it is valid
-        if (auto valid = validate(request); !valid) return valid;
-    }
-
-    const bool is_head = request.method == Method::head;
-    if (is_head && request.body) return fail(Errc::invalid_request, "body: HEAD has none");
-    const Form form = is_head ? Form::no_answer_body
-                      : request.body || request.method == Method::post || request.method == Method::put ||
-                              request.method == Method::patch
-                          ? Form::with_body
-                          : Form::plain;
-    const bool is_new_form = form_ != form;
-    if (is_new_url) {
-        if (auto known = set_url(request.url); !known) return known;
-    }
-    if (is_new_method || is_new_form) set_method(request.method, form);
-    if (are_new_headers || is_new_form) set_headers(request.headers, form);
-    form_ = form;
-    if (form == Form::with_body) {
+    using Form = RequestSettings::Form;
+    auto form = settings_.tell(request);
+    if (!form) return fail(std::move(form.error()));
+    if (*form == Form::with_body) {
         if (auto ready = set_body(request.body); !ready) return ready;
     }
-    set_timeouts(options);
+    settings_.tell_timeouts(options);
 
     failure_.reset();
     message_[0] = '\0';
-    progress_ = {.times_issued = 0, .connect_timeout_is_shorter = connect_timeout_ < timeout_};
-    answer_.begin(is_head ? Answer::Body::none : Answer::Body::expected, options_.max_header_bytes,
-                  options.max_response_bytes, options.sink, options.max_sink_bytes);
+    progress_ = {.times_issued = 0, .connect_timeout_is_shorter = options.connect_timeout < options.timeout};
+    answer_.begin(*form == Form::no_answer_body ? Answer::Body::none : Answer::Body::expected,
+                  options_.max_header_bytes, options.max_response_bytes, options.sink, options.max_sink_bytes);
     set_progress(options.progress);
-    return {};
-}
-
-/// Parses the URL once: given as text, libcurl would do so in every exchange, which takes a fifth of its CPU time.
-inline Result<void> EasyHandle::set_url(const std::string& url) {
-    url_.reset();  // stays so if something below fails
-    std::unique_ptr<CURLU, Cleanup> parsed{curl_url()};
-    if (!parsed) throw std::bad_alloc{};
-    // As is: what is asked for is what was checked.
-    const CURLUcode code =
-        curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_PATH_AS_IS | CURLU_DISALLOW_USER);
-    if (code == CURLUE_OUT_OF_MEMORY) throw std::bad_alloc{};
-    if (code != CURLUE_OK) return fail(Errc::invalid_request, std::string{"url: "} + curl_url_strerror(code));
-    set(CURLOPT_URL, static_cast<const char*>(nullptr));  // else libcurl goes on with its text of the last one
-    set(CURLOPT_CURLU, parsed.get());
-    parsed_url_ = std::move(parsed);
-    url_ = url;
-    uses_tls_ = detail::to_lower(url[4]) == 's';  // "https"
     return {};
 }
 
@@ -301,66 +242,6 @@ inline int EasyHandle::on_progress(void* self, curl_off_t to_receive, curl_off_t
     return 1;
 }
 
-inline void EasyHandle::set_timeouts(const SendOptions& options) {
-    const auto milliseconds = [](Duration span) {
-        const auto count = std::chrono::ceil<std::chrono::milliseconds>(span).count();
-        return static_cast<long>(std::clamp<std::int64_t>(count, 1, INT_MAX));
-    };
-    if (timeout_ != options.timeout) {
-        set(CURLOPT_TIMEOUT_MS, milliseconds(options.timeout));
-        timeout_ = options.timeout;
-    }
-    if (connect_timeout_ != options.connect_timeout) {
-        set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connect_timeout));
-        connect_timeout_ = options.connect_timeout;
-    }
-}
-
-inline void EasyHandle::set_method(const Method& method, Form form) {
-    method_.reset();
-    switch (form) {
-        case Form::plain: set(CURLOPT_HTTPGET, 1L); break;
-        case Form::no_answer_body: set(CURLOPT_NOBODY, 1L); break;
-        case Form::with_body: set(CURLOPT_POST, 1L); break;
-    }
-    const bool is_own = (form == Form::plain && method == Method::get) || form == Form::no_answer_body ||
-                        (form == Form::with_body && method == Method::post);
-    if (is_own) {
-        set(CURLOPT_CUSTOMREQUEST, static_cast<const char*>(nullptr));
-    } else {
-        set(CURLOPT_CUSTOMREQUEST, std::string{method.name()}.c_str());
-    }
-    method_ = method;
-}
-
-inline void EasyHandle::set_headers(const Headers& headers, Form form) {
-    form_.reset();
-    set(CURLOPT_HTTPHEADER, static_cast<curl_slist*>(nullptr));
-    header_list_.reset();
-    for (const auto& [name, value] : headers) {
-        const std::string_view content = detail::trim(value);
-        // libcurl's spelling: "Name;" sends an empty field, "Name:" would send none.
-        append(content.empty() ? name + ';' : name + ": " + std::string{content});
-    }
-    // CURLOPT_USERAGENT and CURLOPT_ACCEPT_ENCODING would be formatted twice in every exchange.
-    if (options_.user_agent && !headers.contains("User-Agent")) append("User-Agent: " + *options_.user_agent);
-    if (!headers.contains("Accept-Encoding")) append("Accept-Encoding: " + accepted_encodings());
-    if (form == Form::with_body) {
-        // libcurl's inventions: a wait of a second for "100 Continue", and a form's content type.
-        if (!headers.contains("Expect")) append("Expect:");
-        if (!headers.contains("Content-Type")) append("Content-Type:");
-    }
-    set(CURLOPT_HTTPHEADER, header_list_.get());
-    headers_ = headers;
-}
-
-inline void EasyHandle::append(const std::string& line) {
-    curl_slist* longer = curl_slist_append(header_list_.get(), line.c_str());
-    if (longer == nullptr) throw std::bad_alloc{};
-    static_cast<void>(header_list_.release());
-    header_list_.reset(longer);
-}
-
 inline Result<Response> EasyHandle::finish(CURLcode verdict) {
     transfer_.reset();
     if (answer_.failure()) failure_ = std::move(answer_.failure());
@@ -373,7 +254,7 @@ inline Result<Response> EasyHandle::finish(CURLcode verdict) {
     if (verdict != CURLE_OK) return fail(explain(verdict, message_, progress_));
     if (!answer_.has_headers()) return fail(Errc::protocol_error, "no final answer");
     Response response = answer_.take();
-    response.url = *url_;
+    response.url = settings_.url();
     return response;
 }
 
