@@ -145,6 +145,7 @@ breakwater_component(breakwater
         observe/log.hpp
         resilient_client.hpp
         testing/scripted_transport.hpp
+        transport/counts.hpp
         transport/curl.hpp
         transport/curl/answer.hpp
         transport/curl/blocking_handle.hpp

@@ -123,11 +123,11 @@ public:
         return decoded<T>(Method::del, target, options);
     }
 
-    /// The client's circuit, bulkhead, limits, retry budget and endpoints now, as JSON (`"version": 1`). Changes
-    /// nothing, holds no secret.
+    /// The client's circuit, bulkhead, limits, retry budget, endpoints and connections now, as JSON (`"version": 1`).
+    /// Changes nothing, holds no secret.
     nlohmann::json snapshot() const {
         return client_snapshot(shared_->options.name, shared_->circuits(), shared_->bulkhead(), shared_->limiter,
-                               shared_->retry_budget(), shared_->endpoints);
+                               shared_->retry_budget(), shared_->endpoints, shared_->transport);
     }
 
     /// What to keep when the process ends, as JSON: circuits, and what is spent of limits. `restore_state` goes on from

@@ -207,10 +207,13 @@ TEST_CASE("HTTP/2 is spoken where the server offers it over TLS, and without ask
         CHECK(answer->http_version == "2");
         CHECK(answer->status == 200);
         CHECK(answer->body == "over HTTP/2");
+        CHECK(answer->connection == (i == 0 ? bw::ConnectionUse::opened : bw::ConnectionUse::reused));
         CHECK(answer->headers.contains("Content-Length"));
     }
     CHECK(transport.send({.method = bw::Method::post, .url = "https://" + over_tls.address() + "none", .body = "b"})
               ->status == 404);
+    CHECK(transport.counts() ==
+          bw::TransportCounts{.requests = 4, .answers = 4, .connections = 1, .reused = 3, .http1 = 0, .http2 = 4});
 
     const bw::CurlTransport only_1_1{{.http_version = bw::HttpVersion::http1_1, .ca_file = authority.file()}};
     const auto old = only_1_1.send({.url = "https://" + over_tls.address() + "hello"});

@@ -2,6 +2,7 @@
 #include "certificates.hpp"
 #include "raw_server.hpp"
 
+#include <breakwater/resilient_client.hpp>
 #include <breakwater/transport/curl.hpp>
 
 #include <catch_shim.hpp>
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -203,9 +205,29 @@ TEST_CASE("the counts tell connections opened from those used again, for all cop
     for (int i = 0; i < 3; ++i) CHECK((i == 1 ? copy : transport).send({.url = server->url()}));
     CHECK_FALSE(transport.send({.url = "http://127.0.0.1:1/"}));
     CHECK_FALSE(transport.send({.url = "no url"}));
-    const bw::CurlCounts counts = copy.counts();
-    CHECK(counts.answers == 3);
-    CHECK(counts.reused == 2);
-    CHECK(counts.connections == 1);
-    CHECK(counts.http2 == 0);
+    CHECK_FALSE(transport.send({.method = bw::Method::head, .url = server->url(), .body = "b"}));
+    CHECK(copy.counts() ==
+          bw::TransportCounts{.requests = 4, .answers = 3, .connections = 1, .reused = 2, .http1 = 3, .http2 = 0});
+}
+
+TEST_CASE("a client shows its connections in its snapshot, and each answer and attempt says whether it found one") {
+    const auto server = RawServer::http([](Connection& c, const std::string& request) {
+        return c.send(bw::test::answer(request.find("/busy") == request.npos ? 200 : 503, "")) &&
+               request.find("/last") == request.npos;
+    });
+    const bw::ResilientClient client{bw::ClientOptions{
+        .base_url = server->url(""), .retry = {.max_retries = 1, .backoff = {.base = std::chrono::milliseconds{1}}}}};
+    using enum bw::ConnectionUse;
+    CHECK(client.get("/x").value().connection == opened);
+    const auto last = client.get("/last");
+    CHECK(last.value().connection == reused);
+    CHECK(last.value().timeline.at(0).connection == reused);
+    const auto busy = client.get("/busy");  // its first attempt needs a new connection
+    REQUIRE_FALSE(busy);
+    CHECK(busy.error().timeline().at(0).connection == opened);
+    CHECK(busy.error().timeline().at(1).connection == reused);
+    CHECK(busy.error().response()->connection == reused);
+    CHECK(
+        client.snapshot()["transport"] ==
+        nlohmann::json{{"requests", 4}, {"answers", 4}, {"connections", 2}, {"reused", 2}, {"http1", 4}, {"http2", 0}});
 }

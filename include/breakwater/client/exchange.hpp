@@ -120,9 +120,11 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
     Attempt attempt{.number = call.attempt, .began = began - call.began, .took = call.now() - began};
     if (result) {
         attempt.status = result->status;
+        attempt.connection = result->connection;
     } else {
         attempt.error = result.error().code();
         attempt.status = result.error().status();
+        if (const Response* answer = result.error().response()) attempt.connection = answer->connection;
     }
     call.note(std::move(attempt));
     return result;

@@ -6,6 +6,7 @@
 #include <breakwater/keyed/table.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry/budget.hpp>
+#include <breakwater/transport/counts.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -68,13 +69,22 @@ void to_json(Json& json, const KeyedCounts& seen) {
         {"keys", seen.keys}, {"max_keys", seen.max_keys}, {"evicted", seen.evicted}, {"overflowed", seen.overflowed}};
 }
 
+/// As JSON.
+template <class Json>
+void to_json(Json& json, const TransportCounts& seen) {
+    json = {{"requests", seen.requests}, {"answers", seen.answers}, {"connections", seen.connections},
+            {"reused", seen.reused},     {"http1", seen.http1},     {"http2", seen.http2}};
+}
+
 /// The form of `ResilientClient::snapshot()`, version 1: `{"version", "name", "circuit": {…}, "circuits": {KEY: {…}},
-/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}}`, and where there are
-/// circuits or limits by key `"circuit_keys"` or `"endpoint_keys"`: `{"keys", "max_keys", "evicted", "overflowed"}`. Of
-/// the circuits by key and the endpoints at most 100 are there, of those that are not as new.
-template <class Circuits, class Limiter, class Budget, class Endpoints>
+/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}, "transport": {…} or
+/// null if it does not count}`, and where there are circuits or limits by key `"circuit_keys"` or `"endpoint_keys"`:
+/// `{"keys", "max_keys", "evicted", "overflowed"}`. Of the circuits by key and the endpoints at most 100 are there, of
+/// those that are not as new.
+template <class Circuits, class Limiter, class Budget, class Endpoints, Transport TransportType>
 nlohmann::json client_snapshot(const std::string& name, const Circuits& circuits, const Bulkhead* bulkhead,
-                               const Limiter& limiter, const Budget& budget, const Endpoints& endpoints) {
+                               const Limiter& limiter, const Budget& budget, const Endpoints& endpoints,
+                               const TransportType& transport) {
     using Json = nlohmann::json;
     Json json = {{"version", 1},
                  {"name", name},
@@ -83,8 +93,10 @@ nlohmann::json client_snapshot(const std::string& name, const Circuits& circuits
                  {"bulkhead", nullptr},
                  {"rate_limit", limiter.snapshot()},
                  {"retry_budget", budget.snapshot()},
-                 {"endpoints", Json::object()}};
+                 {"endpoints", Json::object()},
+                 {"transport", nullptr}};
     if (bulkhead != nullptr) json["bulkhead"] = bulkhead->snapshot();
+    if constexpr (CountingTransport<TransportType>) json["transport"] = transport.counts();
     if (const auto* others = circuits.others()) {
         const auto seen = others->snapshot();
         json["circuit_keys"] = seen.counts;

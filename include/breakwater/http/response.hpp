@@ -54,8 +54,9 @@ struct Response {
     int status = 0;
     Headers headers{};
     std::string body{};
-    std::string url{};           ///< Of the answer: after redirects, without credentials.
-    std::string http_version{};  ///< "1.0", "1.1", "2" or "3"; empty if it is not known.
+    std::string url{};                                  ///< Of the answer: after redirects, without credentials.
+    std::string http_version{};                         ///< "1.0", "1.1", "2" or "3"; empty if it is not known.
+    ConnectionUse connection = ConnectionUse::unknown;  ///< Unknown for an answer out of the cache.
     Source source = Source::network;
     Timeline timeline{};      ///< The attempts of the call; empty when a transport is used directly.
     JsonDocument document{};  ///< What `json()` keeps; nothing to set.

@@ -3,6 +3,7 @@
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/transport/counts.hpp>
 #include <breakwater/transport/curl/global.hpp>
 #include <breakwater/transport/curl/options.hpp>
 #include <breakwater/transport/curl/pool.hpp>
@@ -62,13 +63,14 @@ public:
         if (options.connect_timeout <= Duration::zero()) return fail(Errc::connect_timeout);
         auto handle = pool_->take();
         auto result = handle->exchange(request, options);
-        pool_->count(handle->connections_opened(), result ? std::string_view{result->http_version} : "");
+        if (const auto opened = handle->connections_opened())
+            pool_->count(*opened, result ? std::string_view{result->http_version} : "");
         pool_->give_back(std::move(handle));
         return result;
     }
 
     /// Answers, connections opened and reused, HTTP/2: since construction, of all copies. Never blocks.
-    CurlCounts counts() const noexcept { return pool_->counts(); }
+    TransportCounts counts() const noexcept { return pool_->counts(); }
 
 private:
     std::shared_ptr<curl::Pool> pool_;

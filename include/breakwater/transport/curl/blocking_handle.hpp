@@ -3,6 +3,7 @@
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/timeline.hpp>
 #include <breakwater/transport/curl/easy_handle.hpp>
 #include <breakwater/transport/curl/global.hpp>
 #include <breakwater/transport/curl/options.hpp>
@@ -28,7 +29,7 @@ public:
 
     /// Makes one exchange. One thread at a time.
     Result<Response> exchange(const Request& request, const SendOptions& options) {
-        opened_ = 0;
+        opened_.reset();
         if (auto ready = easy_.prepare(request, options); !ready) return fail(std::move(ready.error()));
         std::optional<SigpipeGuard> guard;
         if (easy_.uses_tls()) guard.emplace();
@@ -37,11 +38,12 @@ public:
         const Attached attached{multi_.get(), easy_.get()};
         auto result = run(options.stop);
         opened_ = easy_.connections_opened();
+        if (result) result->connection = *opened_ > 0 ? ConnectionUse::opened : ConnectionUse::reused;
         return result;
     }
 
-    /// How many connections the last exchange has opened.
-    long connections_opened() const noexcept { return opened_; }
+    /// How many connections the last exchange has opened; nullopt if its request was refused beforehand.
+    std::optional<long> connections_opened() const noexcept { return opened_; }
 
 private:
     struct Wake {
@@ -80,7 +82,7 @@ private:
 
     std::unique_ptr<CURLM, Cleanup> multi_;  // outlives the easy handle, which is detached by then
     EasyHandle easy_;
-    long opened_ = 0;
+    std::optional<long> opened_;
 };
 
 }  // namespace breakwater::curl

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/transport/counts.hpp>
 #include <breakwater/transport/curl/blocking_handle.hpp>
 #include <breakwater/transport/curl/global.hpp>
 #include <breakwater/transport/curl/options.hpp>
@@ -11,18 +12,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-namespace breakwater {
-
-/// What a `CurlTransport` and its copies have done so far. A kept-alive connection shows in `reused`.
-struct CurlCounts {
-    std::uint64_t answers = 0;      ///< Exchanges that ended in an answer.
-    std::uint64_t reused = 0;       ///< Of these, over a connection that was there already.
-    std::uint64_t http2 = 0;        ///< Of these, over HTTP/2.
-    std::uint64_t connections = 0;  ///< Connections opened, for exchanges that failed later as well.
-};
-
-}  // namespace breakwater
 
 namespace breakwater::curl {
 
@@ -64,15 +53,22 @@ public:
     /// Notes an exchange: the HTTP version of its answer, empty if there was none.
     void count(long opened, std::string_view version) noexcept {
         constexpr auto order = std::memory_order_relaxed;
+        requests_.fetch_add(1, order);
         if (opened > 0) connections_.fetch_add(static_cast<std::uint64_t>(opened), order);
         if (version.empty()) return;
         answers_.fetch_add(1, order);
         if (opened == 0) reused_.fetch_add(1, order);
         if (version == "2") http2_.fetch_add(1, order);
+        if (version.starts_with("1.")) http1_.fetch_add(1, order);
     }
-    CurlCounts counts() const noexcept {
+    TransportCounts counts() const noexcept {
         constexpr auto order = std::memory_order_relaxed;
-        return {answers_.load(order), reused_.load(order), http2_.load(order), connections_.load(order)};
+        return {.requests = requests_.load(order),
+                .answers = answers_.load(order),
+                .connections = connections_.load(order),
+                .reused = reused_.load(order),
+                .http1 = http1_.load(order),
+                .http2 = http2_.load(order)};
     }
 
 private:
@@ -95,10 +91,12 @@ private:
 
     const CurlOptions options_;
     std::atomic<Shelf*> shelf_;
+    std::atomic<std::uint64_t> requests_{0};
     std::atomic<std::uint64_t> answers_{0};
-    std::atomic<std::uint64_t> reused_{0};
-    std::atomic<std::uint64_t> http2_{0};
     std::atomic<std::uint64_t> connections_{0};
+    std::atomic<std::uint64_t> reused_{0};
+    std::atomic<std::uint64_t> http1_{0};
+    std::atomic<std::uint64_t> http2_{0};
 };
 
 }  // namespace breakwater::curl
