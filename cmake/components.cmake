@@ -97,6 +97,7 @@ breakwater_component(breakwater
         client/cache_policy.hpp
         client/call.hpp
         client/circuits.hpp
+        client/curl_from_json.hpp
         client/download.hpp
         client/duration.hpp
         client/endpoint.hpp

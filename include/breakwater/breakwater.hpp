@@ -7,6 +7,7 @@
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/cache.hpp>
 #include <breakwater/circuit_breaker.hpp>
+#include <breakwater/client/curl_from_json.hpp>
 #include <breakwater/client/explain.hpp>
 #include <breakwater/client/from_json.hpp>
 #include <breakwater/clock.hpp>

@@ -2,6 +2,7 @@
 // words that name its path, and never a secret in them.
 #include "input.hpp"
 
+#include <breakwater/client/curl_from_json.hpp>
 #include <breakwater/client/from_json.hpp>
 
 #include <nlohmann/json.hpp>
@@ -26,7 +27,8 @@ bool refers_to_a_file(const json& value) {
     return false;
 }
 
-void check(const bw::Result<bw::ClientOptions>& options) {
+template <class Options>
+void check(const bw::Result<Options>& options) {
     if (options) {
         fuzz::require(bw::validate(*options).has_value(), "accepted options are good ones");
         return;
@@ -40,6 +42,12 @@ void check(const bw::Result<bw::ClientOptions>& options) {
     fuzz::require(text.size() < 64 * 1'024, "and is bounded");
 }
 
+template <class Options>
+void refuses_the_secret(const bw::Result<Options>& refused) {
+    fuzz::require(!refused && refused.error().detail().find("hunter2") == std::string_view::npos,
+                  "a secret written out is refused and not repeated");
+}
+
 bool accepts(const json& value) { return bw::client_options_from_json(value).has_value(); }
 
 }  // namespace
@@ -49,11 +57,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     json value = json::parse(input.rest(), nullptr, false);
     if (!value.is_discarded() && !refers_to_a_file(value)) {
         check(bw::client_options_from_json(value));
+        check(bw::curl_options_from_json(value));
+        check(bw::curl_options_from_json({{"transport", value}}));
         if (value.is_object()) {
             value["auth"] = {{"bearer", "hunter2-hunter2"}};
-            const auto refused = bw::client_options_from_json(value);
-            fuzz::require(!refused && refused.error().detail().find("hunter2") == std::string_view::npos,
-                          "a secret written out is refused and not repeated");
+            refuses_the_secret(bw::client_options_from_json(value));
+            value["proxy"] = "http://ann:hunter2-hunter2@proxy.test";
+            refuses_the_secret(bw::curl_options_from_json({{"transport", value}}));
         }
     }
 

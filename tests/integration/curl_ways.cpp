@@ -2,6 +2,8 @@
 #include "certificates.hpp"
 #include "raw_server.hpp"
 
+#include <breakwater/client/curl_from_json.hpp>
+#include <breakwater/client/from_json.hpp>
 #include <breakwater/resilient_client.hpp>
 #include <breakwater/transport/curl.hpp>
 
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -60,6 +63,33 @@ TEST_CASE("a client certificate is shown, its key given apart, encrypted or not"
         REQUIRE(answer);
         CHECK(answer->body == "welcome");
     }
+}
+
+TEST_CASE("a client and its transport made from one configuration trust and show what it names") {
+    const auto tls = demanding(authority());
+    const auto server = RawServer::answering(bw::test::answer(200, "welcome"), tls.get());
+    const auto own = authority().write_files("DNS:client.test", "configured", "s3cret");
+    ::setenv("BREAKWATER_TEST_KEY", "s3cret", 1);
+    nlohmann::json document = {{"base_url", server->url("")},
+                               {"retry", {{"max_retries", 0}}},
+                               {"transport",
+                                {{"ca_file", authority().file()},
+                                 {"min_tls_version", "tls1_3"},
+                                 {"client_certificate",
+                                  {{"certificate_file", own.certificate},
+                                   {"key_file", own.key},
+                                   {"key_password", {{"env", "BREAKWATER_TEST_KEY"}}}}}}}};
+    const auto client = [&] {
+        return bw::ResilientClient{bw::value_or_throw(bw::client_options_from_json(document)),
+                                   bw::CurlTransport{bw::value_or_throw(bw::curl_options_from_json(document))}};
+    };
+    CHECK(bw::value_or_throw(client().get("/x")).body == "welcome");
+    document["transport"].erase("client_certificate");
+    CHECK_FALSE(client().get("/x"));
+    document["transport"].erase("ca_file");
+    CHECK(client().get("/x").error().code() == Errc::tls_untrusted);
+    CHECK(server->requests().size() == 1);
+    ::unsetenv("BREAKWATER_TEST_KEY");
 }
 
 TEST_CASE("no, a wrong or an unreadable client certificate fails the handshake, and the service sees no request") {

@@ -167,7 +167,8 @@ void read_headers(const JsonReader<Json>& reader, Headers& headers) {
 ///
 /// Every mistake is named by its path, separated by "; " if there are several: unknown keys with the nearest valid one,
 /// wrong types, values out of range. Observers, fallbacks and rules are code and not read here; a `ratio` of null
-/// switches the retry budget off. Reads environment variables and files.
+/// switches the retry budget off. The section "transport" is left to `curl_options_from_json`, or to a transport of
+/// one's own. Reads environment variables and files.
 template <class Json = nlohmann::json>
 Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>& json) {
     using detail::JsonReader;
@@ -322,6 +323,7 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("headers", options.redact.headers);
             });
         });
+        member("transport", [](const JsonReader<Json>&) {});
     });
     if (mistakes.empty()) {
         if (auto ok = validate(options); !ok) mistakes.emplace_back(ok.error().detail());
