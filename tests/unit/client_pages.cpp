@@ -116,6 +116,84 @@ TEST_CASE("a next page on another origin is an error, and nothing is sent there"
     CHECK(pages.position() == "");  // a later range does not begin there, either
 }
 
+TEST_CASE("if asked for, links to other origins are followed without credentials and headers, also on the way back") {
+    for (const bool based : {true, false}) {
+        const World world;
+        world.answers({page("1", "https://cdn.test/x?page=2"), page("2", "?page=3"),
+                       page("3", "https://api.test/v1/x?page=4"), page("4")});
+        const Client client{bw::ClientOptions{.base_url = based ? "https://api.test/v1" : "",
+                                              .headers = {{"X-Tenant", "t"}, {"User-Agent", "dairy/1"}},
+                                              .auth = bw::Bearer{"hush"}},
+                            world.service, bw::MemoryStore{world.clock}};
+        auto pages = client.pages(based ? "/x" : "https://api.test/v1/x",
+                                  {.request = {.query = {{"q", 1}},
+                                               .headers = {{"X-A", "b"}, {"Accept", "text/x"}},
+                                               .json = {{"filter", "hush"}},
+                                               .idempotency_key = bw::auto_key},
+                                   .cross_origin = true});
+        CHECK(read(pages) == Seen{"1", "2", "3", "4"});
+        CHECK(world.urls() == Seen{"https://api.test/v1/x?q=1", "https://cdn.test/x?page=2",
+                                   "https://cdn.test/x?page=3", "https://api.test/v1/x?page=4"});
+        const auto requests = world.service.requests();
+        CHECK(requests.at(0).headers.get("Authorization") == "Bearer hush");
+        CHECK(requests.at(0).headers.get("X-A") == "b");
+        for (std::size_t i = 1; i < requests.size(); ++i) {
+            CHECK(requests[i].headers.size() == 2);
+            CHECK(requests[i].headers.get("Accept") == "text/x");
+            CHECK(requests[i].headers.get("User-Agent") == "dairy/1");
+            CHECK_FALSE(requests[i].body);
+        }
+    }
+}
+
+TEST_CASE("links to other origins are followed from where a position is, and never to http or with a user name") {
+    const World world;
+    world.answers({page("2")});
+    const auto client = world.client({.auth = bw::Bearer{"hush"}});
+    CHECK(read(client.pages("/x", {.from = "https://cdn.test/x?page=2", .cross_origin = true})) == Seen{"2"});
+    CHECK_FALSE(world.service.requests().at(0).headers.contains("Authorization"));
+    for (const std::string bad : {"http://cdn.test/x", "http://api.test/v1/x", "https://ann:hush@cdn.test/x",
+                                  "ftp://cdn.test/x", "https://cdn.test\\@evil.test/"}) {
+        INFO(bad);
+        const World own;
+        own.answers({page("1", bad), page("2")});
+        const auto seen = read(own.client().pages("/x", {.cross_origin = true}));
+        REQUIRE(seen.size() == 2);
+        CHECK_THAT(seen[1], Catch::Matchers::ContainsSubstring("a redirect was refused: the next page"));
+        CHECK(own.service.count() == 1);
+    }
+}
+
+TEST_CASE("an anonymous call sends nothing of the client's and may go to any origin") {
+    const World world;
+    world.answers({page("1"), page("2"), page("3")});
+    const auto client =
+        world.client({.headers = {{"X-Tenant", "t"}, {"Accept", "text/x"}}, .auth = bw::Bearer{"hush"}});
+    CHECK(client.get("https://other.test/a?b=c",
+                     {.query = {{"d", "e"}}, .headers = {{"X-Own", "o"}}, .anonymous = true}));
+    CHECK(client.get("/x", {.anonymous = true}));
+    CHECK(client.get("https://api.test/x", {.anonymous = true}));
+    CHECK(world.urls() == Seen{"https://other.test/a?b=c&d=e", "https://api.test/v1/x", "https://api.test/x"});
+    for (const auto& request : world.service.requests()) {
+        CHECK_FALSE(request.headers.contains("Authorization"));
+        CHECK_FALSE(request.headers.contains("X-Tenant"));
+        CHECK(request.headers.get("Accept") == "text/x");
+    }
+    CHECK(world.service.requests().at(0).headers.get("X-Own") == "o");
+    const auto refusal = [&](const char* target, bool anonymous) {
+        return client.get(target, {.anonymous = anonymous}).error().code();
+    };
+    CHECK(refusal("https://other.test/a", false) == Errc::invalid_request);
+    for (const char* target :
+         {"x", "", "ftp://other.test/", "https://ann:hush@other.test/", "https://other.test/a/../b"})
+        CHECK(refusal(target, true) == Errc::invalid_request);
+    CHECK(world.service.count() == 3);
+
+    world.answers({page("4")});
+    CHECK(world.client({.auth = bw::HeaderAuth{"User-Agent", "hush"}}).get("/x", {.anonymous = true}));
+    CHECK(world.service.requests().back().headers.get("User-Agent")->starts_with("breakwater/"));
+}
+
 TEST_CASE("a next page that has been before ends the loop with an error") {
     const World world;
     world.answers({page("1", "/v1/x?page=2"), page("2", "/v1/x?page=3"), page("3", "/v1/x?page=2")});

@@ -25,8 +25,8 @@
 
 namespace breakwater {
 
-/// The next page is where the `Link` header says (RFC 8288), on the client's own origin; the last page has no such
-/// link.
+/// The next page is where the `Link` header says (RFC 8288), on the client's own origin or, with
+/// `PageOptions::cross_origin`, on any; the last page has no such link.
 struct LinkPages {
     std::string rel = "next";
 };
@@ -53,6 +53,10 @@ struct PageOptions {
     RequestOptions request{};        ///< Goes with the request of each page: the deadline is a page's.
     std::string from{};              ///< Where to begin: a `position()` of before. Default: the first page.
     std::size_t max_pages = 10'000;  ///< If more follow, that is an error and the end. 1 or more.
+    /// Follows links to other origins, too, though never to http from a client's https. From the first such page on,
+    /// requests carry no credential, no body and no headers but Accept and User-Agent, neither the client's nor those
+    /// of `request`.
+    bool cross_origin = false;
 };
 
 namespace detail {
@@ -88,7 +92,10 @@ public:
         target_ = *position_;
         request_.query = {};
         request_.path = {};
-        return stay_home(target_);
+        if (auto ok = check_origin(target_); !ok) return ok;
+        is_away_ = is_away_ || !is_home(target_);
+        if (is_away_) become_anonymous();
+        return {};
     }
     const std::string& target() const noexcept { return target_; }
     const RequestOptions& request() const noexcept { return request_; }
@@ -162,11 +169,30 @@ private:
         return {};
     }
 
-    Result<void> stay_home(const std::string& target) const {
+    bool is_home(const std::string& target) const {
+        const auto to = Url::parse(target);
+        const auto home = Url::parse(home_);
+        return to && home && home->same_origin(*to);
+    }
+
+    void become_anonymous() {
+        request_.anonymous = true;
+        request_.headers = impersonal(request_.headers);
+        request_.json = Json::value_t::discarded;
+        request_.form = {};
+        request_.multipart = {};
+        request_.body.reset();
+        request_.idempotency_key = {};
+    }
+
+    Result<void> check_origin(const std::string& target) const {
         const auto to = Url::parse(target);
         if (!to) return fail(Errc::redirect_refused, "the next page: " + std::string{to.error().detail()});
+        if (is_home(target)) return {};
         const auto home = Url::parse(home_);
-        if (home && home->same_origin(*to)) return {};
+        if (options_.cross_origin && home && home->is_secure() && !to->is_secure())
+            return fail(Errc::redirect_refused, "the next page is on http, not https");
+        if (options_.cross_origin) return {};
         return fail(Errc::redirect_refused, "the next page is on another origin, " + to->origin());
     }
 
@@ -176,7 +202,7 @@ private:
         if (std::ranges::any_of(*link, [](char c) { return is_control(c) || c == '\\'; }))
             return fail(Errc::redirect_refused, "the next page: a control character or a backslash");
         std::string next = resolve_reference(page.url, mend_location(*link));
-        if (auto ok = stay_home(next); !ok) return fail(std::move(ok.error()));
+        if (auto ok = check_origin(next); !ok) return fail(std::move(ok.error()));
         return next;
     }
 
@@ -219,6 +245,7 @@ private:
     std::optional<std::string> position_;
     std::string target_;
     RequestOptions request_;
+    bool is_away_ = false;  // a link has led to another origin
     std::size_t pages_ = 0;
     std::unordered_set<std::string> visited_;
     std::int64_t number_ = 1;

@@ -2,6 +2,7 @@
 
 #include <breakwater/client/options.hpp>
 #include <breakwater/http/headers.hpp>
+#include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/target.hpp>
 #include <breakwater/http/url.hpp>
@@ -50,6 +51,7 @@ public:
             prefix_.resize(prefix_.size() - 2);
         }
         if (!headers_.contains("User-Agent")) headers_.add("User-Agent", "breakwater/" BREAKWATER_VERSION_STRING);
+        impersonal_ = detail::impersonal(headers_);  // without a credential, whatever its header's name
         add_credential(headers_, auth);
         if (const auto* header = std::get_if<HeaderAuth>(&auth)) credential_headers_.push_back(header->name);
     }
@@ -66,7 +68,7 @@ public:
         if (auto ok = resolve(request, target, options); !ok) return ok;
 
         const bool is_own = !request.headers.empty() || !options.headers.empty();
-        Headers own = std::exchange(request.headers, headers_);
+        Headers own = std::exchange(request.headers, options.anonymous ? impersonal_ : headers_);
         override_by(request.headers, own);
         override_by(request.headers, options.headers);
         if (!options.json.is_discarded() || options.body || !options.form.empty() || !options.multipart.empty()) {
@@ -121,7 +123,8 @@ private:
             if (!options.query.empty()) options.query.append_to(request.url += '?');
             return {};
         }
-        if (base_) {
+        const bool goes_anywhere = options.anonymous && !target.starts_with('/');
+        if (base_ && !goes_anywhere) {
             auto url = join_target(*base_, target, options.query, options.path);
             if (!url) return fail(std::move(url.error()));
             request.url = *std::move(url);
@@ -129,8 +132,9 @@ private:
         }
         const auto url = Url::parse(target);
         if (!url) {
-            return fail(Errc::invalid_request, "target: the client has no base_url, so it must be an absolute URL (" +
-                                                   std::string{url.error().detail()} + ")");
+            return fail(Errc::invalid_request,
+                        "target: " + std::string{goes_anywhere ? "" : "the client has no base_url, so it "} +
+                            "must be an absolute URL (" + std::string{url.error().detail()} + ")");
         }
         auto joined = join_target(*url, target, options.query, options.path);
         if (!joined) return fail(std::move(joined.error()));
@@ -157,6 +161,7 @@ private:
     std::optional<Url> base_;
     std::string prefix_;  // the base as it stands in every URL, without a slash at its end
     Headers headers_;
+    Headers impersonal_;  // of these, what an anonymous request sends
     std::vector<std::string> credential_headers_;
 };
 

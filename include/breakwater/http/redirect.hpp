@@ -2,6 +2,7 @@
 
 #include <breakwater/http/classify.hpp>
 #include <breakwater/http/detail/characters.hpp>
+#include <breakwater/http/headers.hpp>
 #include <breakwater/http/percent_encoding.hpp>
 #include <breakwater/http/reference.hpp>
 #include <breakwater/http/request.hpp>
@@ -32,6 +33,15 @@ struct RedirectRules {
 Result<std::optional<Request>> next_hop(const Request& request, const Response& response, const RedirectRules& rules);
 
 namespace detail {
+
+/// Of these headers the ones that may go to anyone: Accept and User-Agent.
+inline Headers impersonal(const Headers& headers) {
+    Headers kept;
+    for (const std::string_view name : {"Accept", "User-Agent"}) {
+        for (const std::string_view value : headers.get_all(name)) kept.add(std::string{name}, std::string{value});
+    }
+    return kept;
+}
 
 /// Location as it should have been sent: what browsers mend (spaces, bytes beyond ASCII) is encoded.
 inline std::string mend_location(std::string_view location) {
@@ -78,11 +88,7 @@ inline Result<std::optional<Request>> next_hop(const Request& request, const Res
         next.headers = request.headers;
         if (response.status == 307 || response.status == 308) next.body = request.body;
     } else {
-        for (const std::string_view name : {"Accept", "User-Agent"}) {
-            for (const std::string_view value : request.headers.get_all(name)) {
-                next.headers.add(std::string{name}, std::string{value});
-            }
-        }
+        next.headers = detail::impersonal(request.headers);
     }
     return next;
 }
