@@ -21,7 +21,7 @@ caught_by() {
         head -n "$line" "tests/$1.cpp" | sed -nE 's/^TEST_CASE\("(.*)"\).*/\1/p' | tail -1
     elif ! timeout 120 "$work/test" --abort >"$work/output"; then
         # Catch2 2 and 3 print the name between two rules of dashes, over several lines if it is long.
-        awk '/^-+$/ { rule++; next } rule == 1 { printf "%s%s", sep, $0; sep = " " }' "$work/output"
+        awk '/^-+$/ { rule++; next } rule == 1 { sub(/^ +/, ""); printf "%s%s", sep, $0; sep = " " }' "$work/output"
     fi
 }
 

@@ -66,6 +66,8 @@ TEST_CASE("headers and credentials that cannot be sent are refused without being
     CHECK(mistake({.auth = bw::Bearer{"hush\n"}}) ==
           "auth: header Authorization: the value holds CR, LF, NUL or another control");
     CHECK(mistake({.auth = bw::HeaderAuth{"", "hush"}}) == "auth: header name: not a token: \"\"");
+    CHECK(mistake({.auth = bw::HeaderAuth{"user-agent", "hush"}}) ==
+          "auth: the header must not be Accept or User-Agent, which other hosts are told as well");
     CHECK(mistake({.auth = bw::Basic{"a:b", "hush"}}) == "auth: the user name must not hold a ':'");
     CHECK(mistake({.auth = bw::Basic{"a", "any:\n\"password\""}}) == "");
 }
