@@ -96,7 +96,9 @@ breakwater_component(breakwater
         client/bulkhead_policy.hpp
         client/cache_policy.hpp
         client/call.hpp
+        client/caller.hpp
         client/circuits.hpp
+        client/core.hpp
         client/curl_from_json.hpp
         client/download.hpp
         client/duration.hpp
@@ -115,6 +117,7 @@ breakwater_component(breakwater
         client/server_limit.hpp
         client/size.hpp
         client/snapshot.hpp
+        client/stack.hpp
         http/body.hpp
         http/cache_control.hpp
         http/classify.hpp

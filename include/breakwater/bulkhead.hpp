@@ -143,8 +143,10 @@ public:
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
-        if (glance(lane, call)) return proceed;
-        const Options& options = this->options();
+        return glance(lane, call) ? proceed : queue_or_reject(options());
+    }
+    /// Of an attempt without a permit.
+    static Before queue_or_reject(const Options& options) noexcept {
         if (options.max_queue == 0 || options.max_wait == Duration{0}) return reject(Errc::bulkhead_full);
         return queue_for(options.max_wait, Errc::bulkhead_full);
     }

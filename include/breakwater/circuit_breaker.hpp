@@ -76,14 +76,20 @@ public:
         if (auto ok = validate(options); !ok) return ok;
         if (auto ok = detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name); !ok)
             return ok;
-        shared_->versions.update([&](const Version& old) {
-            Version next{std::move(options)};
-            std::optional<typename Trip::State> fresh;
-            if (Machine::layout(next.rules) != Machine::layout(old.rules)) fresh = next.rules.trip.make_state();
-            command(next.rules, typename Machine::Adapt{fresh ? &*fresh : nullptr});
-            return next;
-        });
+        shared_->versions.update([&](const Version& old) { return adapted(std::move(options), old); });
         return {};
+    }
+
+    /// Another handle of the same circuit, which goes by other options, of the same name: as if by `reconfigure`, but
+    /// this handle and its copies keep theirs.
+    Result<CircuitBreaker> reconfigured(Options options) const {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name); !ok)
+            return fail(std::move(ok).error());
+        const auto seed = options.seed;
+        return CircuitBreaker{std::shared_ptr<Shared>{
+            new Shared{detail::Versions{adapted(std::move(options), shared_->version())}, shared_->name, shared_->store,
+                       shared_->cell, shared_->refusal, Random{seed}}}};
     }
 
     /// A permit for one attempt. Record its outcome; destroyed without one it gives its slot back and counts nothing.
@@ -251,6 +257,17 @@ public:
     }
 
 private:
+    explicit CircuitBreaker(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
+
+    /// Has the circuit go on by these options.
+    Version adapted(Options options, const Version& old) const {
+        Version next{std::move(options)};
+        std::optional<typename Trip::State> fresh;
+        if (Machine::layout(next.rules) != Machine::layout(old.rules)) fresh = next.rules.trip.make_state();
+        command(next.rules, typename Machine::Adapt{fresh ? &*fresh : nullptr});
+        return next;
+    }
+
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         std::string name = options.name;

@@ -145,13 +145,20 @@ public:
         if (auto ok = validate(options); !ok) return ok;
         if (auto ok = detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name); !ok)
             return ok;
-        shared_->versions.update([&](const Version& old) {
-            Version next = version_of(std::move(options), shared_->store, &old);
-            LazyNow now{clock()};
-            if (next.cell != old.cell) steps(next).carry_over(steps(old), now);
-            return next;
-        });
+        shared_->versions.update([&](const Version& old) { return adapted(std::move(options), old); });
         return {};
+    }
+
+    /// Another handle of the same limiter, which goes by other options, of the same name: as if by `reconfigure`, but
+    /// this handle and its copies keep theirs. What is taken by these later is seen by the other if the algorithms
+    /// count in the same form: buckets of equal rate, windows of equal length.
+    Result<RateLimiter> reconfigured(Options options) const {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name); !ok)
+            return fail(std::move(ok).error());
+        return RateLimiter{
+            std::shared_ptr<Shared>{new Shared{detail::Versions{adapted(std::move(options), shared_->version())},
+                                               shared_->name, shared_->store, shared_->pause}}};
     }
 
     /// What to keep of the limiter when the process ends; `restore` goes on from there, `age` later: what was spent is
@@ -232,6 +239,16 @@ public:
 
 private:
     friend Reservation;
+
+    explicit RateLimiter(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
+
+    /// Has the limiter go on by these options.
+    Version adapted(Options options, const Version& old) const {
+        Version next = version_of(std::move(options), shared_->store, &old);
+        LazyNow now{clock()};
+        if (next.cell != old.cell) steps(next).carry_over(steps(old), now);
+        return next;
+    }
 
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());

@@ -45,7 +45,7 @@ TEST_CASE("a client has no bulkhead unless it is given one") {
     const auto client = client_of(bw::ScriptedTransport::always(Response{.status = 200}), ManualClock{},
                                   {.bulkhead = {.max_queue = 5}});
     CHECK(client.get("/x"));
-    CHECK(client.bulkhead() == nullptr);
+    CHECK(!client.bulkhead());
     CHECK(client.snapshot()["bulkhead"] == nullptr);
 }
 

@@ -12,27 +12,41 @@
 namespace breakwater {
 
 /// The client's bulkhead, if it has one; without one every call passes.
+///
+/// The permits are the client's, whatever its options are by now; how long a call queues for one is the call's own.
 class ClientBulkheadPolicy {
 public:
     static constexpr Place place = Place::admission;
     using Lane = Bulkhead::Lane;
     using Waiter = Bulkhead::Waiter;
 
-    ClientBulkheadPolicy(const std::string& name, const ClientBulkheadOptions& options) {
-        if (options.max_concurrent) bulkhead_.emplace(bulkhead_options(name, options));
+    /// Goes on with the permits of `before`, if there is one; `adapt` makes them as many as the options say.
+    ClientBulkheadPolicy(const std::string& name, const ClientBulkheadOptions& options,
+                         const ClientBulkheadPolicy* before = nullptr)
+        : options_{bulkhead_options(name, options)}, is_on_{options.max_concurrent.has_value()} {
+        if (before != nullptr) bulkhead_ = before->bulkhead_;  // also if it is off by now: calls may still hold permits
+        if (is_on_ && !bulkhead_) bulkhead_.emplace(options_);
+    }
+    void adapt() const {
+        if (is_on_) (void)bulkhead_->reconfigure(options_);
     }
 
     /// Null if the client has none.
-    const Bulkhead* bulkhead() const noexcept { return bulkhead_ ? &*bulkhead_ : nullptr; }
+    const Bulkhead* bulkhead() const noexcept { return is_on_ ? &*bulkhead_ : nullptr; }
 
-    std::string_view name() const noexcept { return bulkhead_ ? bulkhead_->name() : std::string_view{}; }
-    bool glance(Lane& lane, auto& call) const noexcept { return !bulkhead_ || bulkhead_->glance(lane, call); }
-    Before before(Lane& lane, auto& call) const noexcept { return bulkhead_ ? bulkhead_->before(lane, call) : proceed; }
+    std::string_view name() const noexcept { return options_.name; }
+    bool glance(Lane& lane, auto& call) const noexcept { return !is_on_ || bulkhead_->glance(lane, call); }
+    Before before(Lane& lane, auto& call) const noexcept {
+        if (glance(lane, call)) return proceed;
+        return Bulkhead::queue_or_reject(options_);
+    }
     bool enqueue(Waiter& waiter) const { return bulkhead_->enqueue(waiter); }
     bool settle(Lane& lane, Waiter& waiter) const noexcept { return bulkhead_->settle(lane, waiter); }
     After after(Lane&, auto&, auto&) const noexcept { return done; }
 
 private:
+    BulkheadOptions options_;
+    bool is_on_;
     std::optional<Bulkhead> bulkhead_;
 };
 

@@ -5,6 +5,7 @@
 #include <breakwater/client/request_key.hpp>
 #include <breakwater/keyed/circuit_breaker.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
 
 #include <optional>
@@ -30,24 +31,31 @@ public:
         bool is_own = true;
     };
 
+    /// With the circuits of `before`, if there is one: of the same name.
     CircuitPolicy(const CircuitBreakerOptions<Trip>& each, const CircuitKeyOptions& options,
-                  const std::string& base_url, const StoreType& store)
-        : own_{each, store}, key_{options.per} {
-        const bool by_host = !key_ || key_.target<ByHost>() != nullptr;
-        if (key_.target<ByClient>() != nullptr || (by_host && !base_url.empty())) return;  // of one host only
-        others_.emplace(KeyedCircuitBreakerOptions<Trip>{.each = each, .max_keys = options.max_circuits}, store);
+                  const std::string& base_url, const StoreType& store, const CircuitPolicy* before = nullptr)
+        : own_{before != nullptr ? value_or_throw(before->own_.reconfigured(each)) : Breaker{each, store}},
+          key_{options.per},
+          has_others_{tells_apart(key_, base_url)} {
+        if (before != nullptr) others_ = before->others_;  // also if they are not asked: they may be again
+        if (!has_others_) return;
+        KeyedCircuitBreakerOptions<Trip> keyed{.each = each, .max_keys = options.max_circuits};
+        if (others_)
+            others_ = value_or_throw(others_->reconfigured(std::move(keyed)));
+        else
+            others_.emplace(std::move(keyed), store);
     }
 
     const Breaker& own() const noexcept { return own_; }
     /// Null if there is the client's own only.
-    const Others* others() const noexcept { return others_ ? &*others_ : nullptr; }
+    const Others* others() const noexcept { return has_others_ ? &*others_ : nullptr; }
 
     std::string_view name() const noexcept { return own_.name(); }
     [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
-        return !others_ && own_.glance(lane.own, call);
+        return !has_others_ && own_.glance(lane.own, call);
     }
     Before before(Lane& lane, auto& call) const noexcept {
-        if (others_ && lane.is_own && !lane.other.has_key()) choose(lane, call.request);
+        if (has_others_ && lane.is_own && !lane.other.has_key()) choose(lane, call.request);
         return lane.is_own ? own_.before(lane.own, call) : others_->before(lane.other, call);
     }
     Before reask(Lane& lane, auto& call) const noexcept {
@@ -61,6 +69,12 @@ public:
     }
 
 private:
+    /// Whether the keys tell requests apart at all.
+    static bool tells_apart(const RequestKey& key, const std::string& base_url) {
+        const bool by_host = !key || key.target<ByHost>() != nullptr;
+        return key.target<ByClient>() == nullptr && (!by_host || base_url.empty());
+    }
+
     void choose(Lane& lane, const Request& request) const noexcept {
         const std::string key = key_of(key_, request, &host_of);
         lane.is_own = key.empty();
@@ -69,6 +83,7 @@ private:
 
     Breaker own_;
     RequestKey key_;
+    bool has_others_;
     std::optional<Others> others_;
 };
 

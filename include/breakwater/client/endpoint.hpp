@@ -49,33 +49,39 @@ public:
     using Limiters = KeyedRateLimiter<AnyAlgorithm, StoreType>;
     using Lane = typename Limiters::Lane;
 
-    EndpointLimitPolicy(const std::string& name, const ClientRateLimitOptions& options, const StoreType& store)
-        : key_{options.per_endpoint.key} {
-        if (options.per_endpoint.algorithm.is_none()) return;
-        limiters_.emplace(KeyedRateLimiterOptions<>{.each = {.name = name,
-                                                             .algorithm = options.per_endpoint.algorithm,
-                                                             .max_wait = options.max_wait,
-                                                             .max_pause = options.max_pause},
-                                                    .max_keys = options.per_endpoint.max_endpoints},
-                          store);
+    /// With the limiters of `before`, if there is one: of the same name.
+    EndpointLimitPolicy(const std::string& name, const ClientRateLimitOptions& options, const StoreType& store,
+                        const EndpointLimitPolicy* before = nullptr)
+        : key_{options.per_endpoint.key}, is_on_{!options.per_endpoint.algorithm.is_none()} {
+        if (before != nullptr) limiters_ = before->limiters_;  // also if they are off: they may be on again
+        if (!is_on_) return;
+        KeyedRateLimiterOptions<> keyed{.each = {.name = name,
+                                                 .algorithm = options.per_endpoint.algorithm,
+                                                 .max_wait = options.max_wait,
+                                                 .max_pause = options.max_pause},
+                                        .max_keys = options.per_endpoint.max_endpoints};
+        if (limiters_)
+            limiters_ = value_or_throw(limiters_->reconfigured(std::move(keyed)));
+        else
+            limiters_.emplace(std::move(keyed), store);
     }
 
     /// Null if endpoints are not limited.
-    const Limiters* limiters() const noexcept { return limiters_ ? &*limiters_ : nullptr; }
+    const Limiters* limiters() const noexcept { return is_on_ ? &*limiters_ : nullptr; }
 
     /// A permit for a request that is no call of its own.
     Result<void> try_acquire(const Request& request) const {
-        return limiters_ ? limiters_->try_acquire(endpoint(request)) : Result<void>{};
+        return is_on_ ? limiters_->try_acquire(endpoint(request)) : Result<void>{};
     }
 
     std::string_view name() const noexcept { return "endpoint"; }
     Before before(Lane& lane, auto& call) const noexcept {
-        if (!limiters_) return proceed;
+        if (!is_on_) return proceed;
         if (!lane.has_key()) limiters_->place_under(lane, endpoint(call.request));
         return limiters_->before(lane, call);
     }
     After after(Lane& lane, auto& call, auto& result) const noexcept {
-        return limiters_ ? limiters_->after(lane, call, result) : done;
+        return is_on_ ? limiters_->after(lane, call, result) : done;
     }
     Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
         return limiters_->refusal(lane, call, before);
@@ -85,6 +91,7 @@ public:
 
 private:
     RequestKey key_;
+    bool is_on_;
     std::optional<Limiters> limiters_;
 };
 

@@ -29,7 +29,7 @@ Explanation explain(const ResilientClient<Transport, Store, Policies>& client) {
     if (!endpoints.algorithm.is_none())
         explainer.layer("rate limiter", "for each endpoint: " + detail::say(endpoints.algorithm));
     explain_policy(client.rate_limiter(), explainer);
-    if (const Bulkhead* bulkhead = client.bulkhead()) explain_policy(*bulkhead, explainer);
+    if (const auto bulkhead = client.bulkhead()) explain_policy(*bulkhead, explainer);
     explain_policy(client.circuit_breaker(), explainer);
     explain_retry(options.retry, &options.retry_budget, explainer);
     explain_policy(Deadline{timeouts.deadline}, explainer);

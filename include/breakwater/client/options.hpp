@@ -63,15 +63,21 @@ inline void add_credential(Headers& headers, const Auth& auth) {
     }
 }
 
-/// What a client keeps out of its words.
-inline Redaction redaction_of(const RedactionOptions& options, const Headers& headers, const Auth& auth) {
-    Redaction redaction{options};
+/// Makes the secrets in a client's options known.
+inline void learn_secrets(Redaction& redaction, const RedactionOptions& options, const Headers& headers,
+                          const Auth& auth) {
+    for (const std::string& value : options.values) redaction.learn(value);
     redaction.learn(headers);
     Headers credential;
     add_credential(credential, auth);
     redaction.learn(credential);
     if (const auto* basic = std::get_if<Basic>(&auth)) redaction.learn(basic->password);
     if (const auto* header = std::get_if<HeaderAuth>(&auth)) redaction.learn(header->value);
+}
+/// What a client keeps out of its words.
+inline Redaction redaction_of(const RedactionOptions& options, const Headers& headers, const Auth& auth) {
+    Redaction redaction{options};
+    learn_secrets(redaction, options, headers, auth);
     return redaction;
 }
 

@@ -5,6 +5,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/rate_limiter/state.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/retry/budget.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -26,6 +27,7 @@ struct SavedState {
     SavedCircuit circuit{};
     std::map<std::string, SavedCircuit> circuits{};  ///< By their keys; those that are not as new.
     SavedLimiter rate_limit{};
+    SavedRetryBudget retry_budget{};
     std::map<std::string, SavedLimiter> endpoints{};  ///< By their keys; those that are not full.
 };
 
@@ -45,6 +47,10 @@ void to_json(Json& json, const SavedLimiter& saved) {
     json = {{"spent", saved.spent}, {"paused_for_us", saved.paused_for.count()}};
 }
 template <class Json>
+void to_json(Json& json, const SavedRetryBudget& saved) {
+    json = {{"spent_thousandths", saved.spent_thousandths}};
+}
+template <class Json>
 void to_json(Json& json, const SavedState& saved) {
     json = {{"version", 1},
             {"name", saved.name},
@@ -52,6 +58,7 @@ void to_json(Json& json, const SavedState& saved) {
             {"circuit", saved.circuit},
             {"circuits", saved.circuits},
             {"rate_limit", saved.rate_limit},
+            {"retry_budget", saved.retry_budget},
             {"endpoints", saved.endpoints}};
 }
 
@@ -94,6 +101,17 @@ void read_saved(const JsonReader<Json>& reader, SavedLimiter& saved) {
         member("paused_for_us", [&](const JsonReader<Json>& own) { read_microseconds(own, saved.paused_for); });
     });
 }
+template <class Json>
+void read_saved(const JsonReader<Json>& reader, SavedRetryBudget& saved) {
+    reader.object([&](const auto& member) {
+        member("spent_thousandths", [&](const JsonReader<Json>& own) {
+            std::int64_t spent = 0;
+            if (!own.read(spent)) return;
+            if (spent < 0) return own.mistake("must be >= 0, got " + std::to_string(spent));
+            saved.spent_thousandths = spent;
+        });
+    });
+}
 template <class Json, class T>
 void read_saved(const JsonReader<Json>& reader, std::map<std::string, T>& saved) {
     if (!reader.value().is_object()) return reader.mistake("must be an object");
@@ -121,6 +139,7 @@ Result<SavedState> saved_state_from_json(const std::type_identity_t<Json>& json)
         member("circuit", [&](const JsonReader<Json>& own) { detail::read_saved(own, saved.circuit); });
         member("circuits", [&](const JsonReader<Json>& own) { detail::read_saved(own, saved.circuits); });
         member("rate_limit", [&](const JsonReader<Json>& own) { detail::read_saved(own, saved.rate_limit); });
+        member("retry_budget", [&](const JsonReader<Json>& own) { detail::read_saved(own, saved.retry_budget); });
         member("endpoints", [&](const JsonReader<Json>& own) { detail::read_saved(own, saved.endpoints); });
     });
     if (mistakes.empty() && version != 1) mistakes.push_back("version: must be 1, got " + std::to_string(version));

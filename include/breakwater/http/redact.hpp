@@ -109,7 +109,7 @@ private:
     }
 
     static void add(std::vector<std::string>& values, std::string_view value) {
-        if (value.size() < 4) return;
+        if (value.size() < 4 || std::ranges::find(values, value) != values.end()) return;
         values.emplace_back(value);
         if (std::string encoded = percent_encode(value); encoded != value) values.push_back(std::move(encoded));
     }

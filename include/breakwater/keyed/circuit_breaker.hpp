@@ -73,6 +73,41 @@ public:
         return KeyedCircuitBreaker{std::move(options), std::move(store)};
     }
 
+    /// Another handle of the same circuits, which goes by other options, of the same name; this one and its copies keep
+    /// theirs. What each circuit knows goes on as if by `CircuitBreaker::reconfigure`, and stays common to both; those
+    /// of keys that are new to both are each handle's own. If `max_keys` is less than there are, circuits that are not
+    /// as new come first. Looks at every key.
+    Result<KeyedCircuitBreaker> reconfigured(Options options) const {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok =
+                detail::validate_same_name("each", "the circuits'", shared_->options.each.name, options.each.name);
+            !ok)
+            return fail(std::move(ok).error());
+        if (are_same(options.each, shared_->options.each) && options.max_keys == shared_->options.max_keys)
+            return *this;
+        const auto adapted = [&](const Pin& pin) {
+            auto own = options.each;
+            own.name = pin->name();
+            return value_or_throw(pin->reconfigured(std::move(own)));
+        };
+        const Table& old = *shared_->table;
+        const auto table = std::make_shared<Table>(options.max_keys, [&] { return adapted(old.shared()); });
+        const auto adopt = [&](const Pin& pin) {
+            Breaker made = adapted(pin);
+            table->insert(
+                pin.hash(), pin.label(), pin.born(), [](const Breaker& other) noexcept { return can_go(other); },
+                [&]() noexcept -> Breaker { return std::move(made); });
+        };
+        old.for_each([&](const Pin& pin) {
+            if (!can_go(*pin)) adopt(pin);
+        });
+        old.for_each([&](const Pin& pin) {
+            if (!table->is_full() && !table->contains(pin.hash())) adopt(pin);
+        });
+        return KeyedCircuitBreaker{
+            std::make_shared<const Shared>(Shared{std::move(options), shared_->store, shared_->cells, table})};
+    }
+
     /// A permit of one key's circuit, as `CircuitBreaker::Permit`. While it exists the key is not forgotten.
     class Permit {
     public:
@@ -202,6 +237,8 @@ public:
 
 private:
     static constexpr bool in_place = KeepsObjects<StoreType>;
+
+    explicit KeyedCircuitBreaker(std::shared_ptr<const Shared> shared) noexcept : shared_{std::move(shared)} {}
 
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());

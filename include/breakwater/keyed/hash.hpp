@@ -106,6 +106,12 @@ public:
     explicit KeyHasher(Random&& random) noexcept
         : secret_{random(), random(), random(), random()}, long_{random(), random()} {}
 
+    /// The one that all of this process share.
+    static const KeyHasher& of_this_process() {
+        static const KeyHasher hasher;
+        return hasher;
+    }
+
     [[gnu::always_inline]] KeyHash operator()(std::string_view key) const noexcept {
         if (key.size() > 16) [[unlikely]]
             return long_(key);

@@ -6,6 +6,7 @@
 #include <breakwater/rate_limiter/options.hpp>
 #include <breakwater/result.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -31,6 +32,21 @@ struct KeyedCircuitBreakerOptions {
     /// Some 2 KiB each, and what the trip rule keeps.
     std::size_t max_keys = 1'000;
 };
+
+/// Whether both certainly say the same: functions cannot be compared.
+template <TripRule Trip>
+bool are_same(const CircuitBreakerOptions<Trip>& a, const CircuitBreakerOptions<Trip>& b) {
+    if constexpr (std::equality_comparable<Trip>) {
+        const auto& [name, trip, timeout, probes, threshold, lease, counts_after, classify, growth, ramp, tags, shadow,
+                     seed] = a;  // all of them, or it does not compile
+        return !classify && !b.classify && name == b.name && trip == b.trip && timeout == b.recovery_timeout &&
+               probes == b.half_open_probes && threshold == b.success_threshold && lease == b.probe_lease &&
+               counts_after == b.deadline_counts_after && growth == b.recovery_growth && ramp == b.ramped_close &&
+               tags == b.uncounted_tags && shadow == b.shadow && seed == b.seed;
+    } else {
+        return false;
+    }
+}
 
 /// Checks the options; messages begin with `path`.
 template <class Options>

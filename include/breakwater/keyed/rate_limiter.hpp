@@ -106,6 +106,31 @@ public:
         return KeyedRateLimiter{std::move(options), std::move(store)};
     }
 
+    /// Another handle of the same limiters, which goes by other options, of the same name; this one and its copies keep
+    /// theirs. What is spent stays spent and pauses go on, for each key as if by `RateLimiter::reconfigured`. If
+    /// `max_keys` is less than the keys whose limiters are not full, the ones beyond share one. Looks at every key, if
+    /// `max_keys` or the form in which the algorithm counts is another.
+    Result<KeyedRateLimiter> reconfigured(Options options) const {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok =
+                detail::validate_same_name("each", "the limiters'", shared_->options.each.name, options.each.name);
+            !ok)
+            return fail(std::move(ok).error());
+        KeyedRateLimiter next{build(std::move(options), shared_->store, shared_.get())};
+        if (next.shared_->table == shared_->table) return next;
+        LazyNow now{clock()};
+        const auto carry = [&](const Cells& from, const Pin& to) {
+            auto at = no_earlier(to, now);
+            next.steps(*to).carry_over(steps(from), at);
+            next.steps(*to).heed_as(steps(from), at);
+        };
+        shared_->table->for_each([&](const Pin& pin) {
+            if (!is_fresh(*pin, now())) carry(*pin, next.insert(pin.hash(), pin.label(), now()));
+        });
+        carry(*shared_->table->shared(), next.shared_->table->shared());
+        return next;
+    }
+
     /// Takes `permits` of this key now or not at all; refusals as of `RateLimiter::try_acquire`.
     Result<void> try_acquire(std::string_view key, std::int64_t permits = 1) const noexcept {
         LazyNow now{clock()};
@@ -273,18 +298,32 @@ public:
 private:
     using Pin = typename Table::Pin;
 
-    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+    explicit KeyedRateLimiter(std::shared_ptr<const Shared> shared) noexcept : shared_{std::move(shared)} {}
+
+    /// With the table of `old`, if there is one and it fits.
+    static std::shared_ptr<const Shared> build(Options options, StoreType store, const Shared* old = nullptr) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         const auto& each = options.each;
         Rules rules = rules_of(each);
         const auto make = [&] {
             return std::make_shared<Table>(options.max_keys, [&] { return make_cells(store, each.name, "*", rules); });
         };
+        const auto find_or_make = [&](const std::string& layout) {
+            if constexpr (in_place)
+                return store.template object<Table>("keyed rate", each.name, layout, make);
+            else
+                return make();
+        };
         std::shared_ptr<Table> table;
-        if constexpr (in_place)
-            table = store.template object<Table>("keyed rate", each.name, rules.rate.layout, make);
-        else
-            table = make();
+        if (old == nullptr) {
+            table = find_or_make(rules.rate.layout);
+        } else if (old->rules.rate.layout == rules.rate.layout && old->options.max_keys == options.max_keys) {
+            table = old->table;
+        } else {
+            table = find_or_make(rules.rate.layout);
+            if (table->counts().max_keys != options.max_keys)  // one that was made for another number of keys
+                table = find_or_make(rules.rate.layout + " for " + std::to_string(options.max_keys));
+        }
         return std::make_shared<const Shared>(
             Shared{std::move(options), std::move(rules), std::move(store), std::move(table)});
     }

@@ -62,6 +62,11 @@ public:
         Value* operator->() const noexcept { return &entry_->value(); }
         /// The key as it is shown: see `KeyLabel`. "*" is the shared value.
         std::string_view label() const noexcept { return entry_->label.text(); }
+        /// The key's hash, which is the same in every table.
+        KeyHash hash() const noexcept {
+            return {atomic(entry_->low).load(std::memory_order_relaxed),
+                    atomic(entry_->high).load(std::memory_order_relaxed)};
+        }
         /// When the value was made: not before any value was evicted.
         Instant born() const noexcept { return entry_->born; }
 
@@ -238,7 +243,7 @@ private:
         }
         return 0;
     }
-    const KeyHasher hash_;
+    const KeyHasher hash_{KeyHasher::of_this_process()};
     const std::size_t max_keys_;
     KeyedIndex index_;
     const ZeroedPages<Entry> entries_;  // the first one holds the shared value

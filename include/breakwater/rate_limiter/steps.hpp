@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -142,6 +143,12 @@ public:
     /// layout: what it still knows as spent is a part of it.
     void carry_over(const LimiterSteps& old, auto& now) const noexcept {
         spend_again(old.spent(now()) - spent(now()), now);
+    }
+    /// Heeds what the service has asked of `old`.
+    void heed_as(const LimiterSteps& old, auto& now) const noexcept {
+        constexpr std::int64_t every = std::numeric_limits<std::int64_t>::max();
+        const std::int64_t left = PauseMachine::left(store_.peek(old.pause_), old.rules_.pause, now());
+        limit_to(left, old.paused_for(now(), every), now);
     }
 
     /// Goes on from what was saved `age` before `now`.

@@ -8,6 +8,7 @@
 #include <breakwater/retry/budget_machine.hpp>
 #include <breakwater/store/memory.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -50,6 +51,12 @@ inline Result<void> validate(const RetryBudgetOptions& options, std::string_view
 struct RetryBudgetSnapshot {
     std::string name{};
     std::optional<std::int64_t> available{};  ///< Retries allowed now; empty if nothing limits them.
+};
+
+/// What of a retry budget outlives its process.
+struct SavedRetryBudget {
+    std::int64_t spent_thousandths = 0;  ///< Of a retry: calls give back parts of one.
+    friend bool operator==(const SavedRetryBudget&, const SavedRetryBudget&) = default;
 };
 
 /// Keeps retries a small part of the calls, so that they cannot bring down a service that has begun to fail:
@@ -112,6 +119,28 @@ public:
         return {};
     }
 
+    /// Another handle of the same budget, which goes by other options, of the same name; this one and its copies keep
+    /// theirs.
+    Result<RetryBudget> reconfigured(Options options) const {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_same_name("retry_budget", "the budget's", shared_->name, options.name); !ok)
+            return fail(std::move(ok).error());
+        return RetryBudget{std::shared_ptr<Shared>{
+            new Shared{detail::Versions{Version{std::move(options)}}, shared_->name, shared_->store, shared_->cell}}};
+    }
+
+    /// What to keep of the budget when the process ends; `restore` goes on from there, `age` later. It comes on top of
+    /// what has been spent meanwhile.
+    SavedRetryBudget save() const noexcept {
+        return {.spent_thousandths = RetryBudgetMachine::spent(shared_->store.peek(*shared_->cell), machine_options(),
+                                                               shared_->store.clock().now())};
+    }
+    void restore(const SavedRetryBudget& saved, Duration age) const noexcept {
+        LazyNow now{shared_->store.clock()};
+        const RetryBudgetMachine::Restore restore{saved.spent_thousandths, std::max(age, Duration{0})};
+        shared_->store.apply(Step{*shared_->cell, machine_options(), restore}, now);
+    }
+
     RetryBudgetSnapshot snapshot() const {
         RetryBudgetSnapshot seen{.name = shared_->name};
         if (options().ratio)
@@ -134,6 +163,8 @@ private:
         const StoreType store;
         const std::shared_ptr<Cell> cell;
     };
+
+    explicit RetryBudget(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
 
     static RetryBudgetMachine::Options prepare(const Options& options) noexcept {
         return {.per_call = std::lround(options.ratio.value_or(0) * RetryBudgetMachine::permit),

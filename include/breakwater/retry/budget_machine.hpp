@@ -29,6 +29,11 @@ struct RetryBudgetMachine {
     struct Take {};
     /// A retry that was granted is not made.
     struct GiveBack {};
+    /// Goes on from thousandths that were spent `age` ago; they come on top of what has been spent since.
+    struct Restore {
+        std::int64_t spent = 0;
+        Duration age{};
+    };
     struct Taken {
         bool granted = false;
         Duration retry_after{-1};  ///< If refused: when time alone will have refilled enough; negative for never.
@@ -59,11 +64,24 @@ struct RetryBudgetMachine {
         set(state, std::max<std::int64_t>(spent(state) - permit, 0), at(state));
         return true;
     }
+    static constexpr bool apply(State& state, const Options& options, const Restore& restore, Instant now) noexcept {
+        refill(state, options, now);
+        const std::int64_t most = std::max(options.burst, permit);
+        const std::int64_t refilled = std::min<std::int64_t>(restore.age / std::chrono::milliseconds{1}, most);
+        const std::int64_t left = std::clamp<std::int64_t>(restore.spent, 0, most) - refilled * options.per_millisecond;
+        set(state, std::min(spent(state) + std::max<std::int64_t>(left, 0), most), at(state));
+        return true;
+    }
     /// Nothing is spent: a call changes nothing.
     [[gnu::always_inline]] static constexpr bool glance(std::uint64_t word, const Credit&, bool&) noexcept {
         return (word & spent_mask) == 0;
     }
 
+    /// Thousandths spent.
+    static constexpr std::int64_t spent(State state, const Options& options, Instant now) noexcept {
+        refill(state, options, now);
+        return spent(state);
+    }
     /// Whole permits left.
     static constexpr std::int64_t available(State state, const Options& options, Instant now) noexcept {
         refill(state, options, now);

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <breakwater/client/options.hpp>
+#include <breakwater/client/saved_state.hpp>
+#include <breakwater/client/stack.hpp>
+#include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/store/store.hpp>
+#include <breakwater/transport/transport.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace breakwater {
+
+/// What all copies of a client share: the transport, the store, and the stack that calls go by from now on, which can
+/// be replaced by another one. Thread-safe.
+template <Transport TransportType, Store StoreType, class Policies>
+class ClientCore {
+public:
+    using Transport = TransportType;
+    using Store = StoreType;
+    using Stack = ClientStack<StoreType, Policies>;
+    using Options = typename Stack::Options;
+
+    /// Needs options that `validate` accepts.
+    ClientCore(Options options, TransportType transport, StoreType store)
+        : transport_{std::move(transport)},
+          store_{std::move(store)},
+          stack_{std::make_shared<const Stack>(Stack::completed(std::move(options)), store_)} {}
+
+    const TransportType& transport() const noexcept { return transport_; }
+    const StoreType& store() const noexcept { return store_; }
+
+    /// To be kept as long as a call takes.
+    std::shared_ptr<const Stack> stack() const {
+        const std::scoped_lock lock{stack_mutex_};
+        return stack_;
+    }
+
+    Result<void> reconfigure(Options options) {
+        if (auto ok = validate(options); !ok) return ok;
+        options = Stack::completed(std::move(options));
+        std::shared_ptr<const Stack> old;  // holds functions of the user's: destroyed with nothing held
+        const std::scoped_lock one_at_a_time{change_mutex_};
+        old = stack();
+        if (auto ok = same_names(old->options, options); !ok) return ok;
+        auto next = std::make_shared<const Stack>(std::move(options), store_, old.get());
+        next->bulkhead_policy().adapt();
+        const std::scoped_lock lock{stack_mutex_};
+        stack_ = std::move(next);
+        return {};
+    }
+
+    /// Goes on from what `Stack::save` told, of a client of this name.
+    Result<void> restore(const nlohmann::json& json) {
+        const auto saved = saved_state_from_json(json);
+        if (!saved) return fail(saved.error());
+        const std::scoped_lock one_at_a_time{change_mutex_};  // or it might go to a stack that is being replaced
+        const auto stack = this->stack();
+        if (auto ok = detail::validate_same_name("", "the client's", stack->options.name, saved->name); !ok) return ok;
+        stack->restore(*saved);
+        return {};
+    }
+
+private:
+    static Result<void> same_names(const Options& old, const Options& options) {
+        using detail::validate_same_name;
+        if (auto ok = validate_same_name("", "the client's", old.name, options.name); !ok) return ok;
+        const auto& [circuit, budget] = std::pair{&options.circuit_breaker.name, &options.retry_budget.name};
+        if (auto ok = validate_same_name("circuit_breaker", "the circuit's", old.circuit_breaker.name, *circuit); !ok)
+            return ok;
+        return validate_same_name("retry_budget", "the budget's", old.retry_budget.name, *budget);
+    }
+
+    const TransportType transport_;
+    const StoreType store_;
+    std::mutex change_mutex_;
+    mutable std::mutex stack_mutex_;  // of the pointer alone
+    std::shared_ptr<const Stack> stack_;
+};
+
+}  // namespace breakwater
