@@ -5,6 +5,7 @@
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/client/saved_state.hpp>
 #include <breakwater/rate_limiter.hpp>
+#include <breakwater/retry/budget.hpp>
 #include <breakwater/testing/manual_clock.hpp>
 
 #include <nlohmann/json.hpp>
@@ -34,6 +35,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const bw::CircuitBreaker breaker{{.trip = bw::ConsecutiveFailures{3}, .recovery_timeout = 60s}, store};
     const bw::RateLimiter limiter{{.algorithm = bw::TokenBucket{.permits = 10, .period = 1s}}, store};
     const bw::Duration age{static_cast<std::int64_t>(saved->saved_at.time_since_epoch().count())};
+    const bw::RetryBudget budget{{.ratio = 0.2, .floor_per_second = 3, .burst = 10}, store};
+    budget.restore(saved->retry_budget, age);
+    fuzz::require(budget.snapshot().available >= 0 && budget.snapshot().available <= 10, "retries stay in range");
     breaker.restore(saved->circuit, age);
     limiter.restore(saved->rate_limit, age);
     if (!breaker.snapshot().forced && breaker.state() == bw::CircuitState::open)
@@ -42,5 +46,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::require(limiter.snapshot().available >= 0 && limiter.snapshot().available <= 10, "permits stay in range");
     clock.advance(6min);
     fuzz::require(limiter.try_acquire().has_value(), "a limiter comes back");
+    fuzz::require(budget.snapshot().available == 10, "and so does a budget");
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <catch_shim.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -104,6 +105,38 @@ TEST_CASE("the circuits of other hosts are kept, too") {
     CHECK(after.gets("https://up.test/"));
 }
 
+TEST_CASE("a crash loop spends the retry budget once") {
+    Json state;
+    std::size_t attempts = 0;
+    for (int crash = 0; crash < 10; ++crash) {
+        const bw::ManualClock clock;
+        const auto service = bw::ScriptedTransport::always(Response{.status = 503});
+        const Client client{{.name = "dairy",
+                             .base_url = "https://api.test",
+                             .circuit_breaker = {.trip = bw::never},
+                             .retry = {.max_retries = 3, .backoff = {.base = 1ms}},
+                             .retry_budget = {.ratio = 0.001, .floor_per_second = 0, .burst = 8}},
+                            service,
+                            bw::MemoryStore{clock}};
+        if (!state.is_null()) REQUIRE(client.restore_state(state));
+        CHECK_FALSE(client.get("/x"));
+        attempts += service.count();
+        state = Json::parse(client.save_state().dump());
+    }
+    CHECK(attempts == 10 + 8);
+}
+
+TEST_CASE("a state that was saved without a retry budget is restored, and leaves the budget as it is") {
+    const Process before;
+    CHECK_FALSE(before.gets("/a", 500));
+    Json state = before.client.save_state();
+    CHECK(state.erase("retry_budget") == 1);
+    const Process after;
+    REQUIRE(after.client.restore_state(state));
+    CHECK(after.client.get("/a").error().code() == Errc::circuit_open);
+    CHECK(after.client.retry_budget().snapshot().available == 30);
+}
+
 TEST_CASE("a saved state is read back as it was written") {
     bw::SavedState saved{.name = "n",
                          .saved_at = std::chrono::sys_time<bw::Duration>{5us},
@@ -114,6 +147,7 @@ TEST_CASE("a saved state is read back as it was written") {
                                      .counts = {9, 4, 2}},
                          .circuits = {{"https://a.test", {.state = bw::CircuitState::half_open, .left = 7us}}},
                          .rate_limit = {.spent = 11, .paused_for = 3s},
+                         .retry_budget = {.spent_thousandths = 2'345},
                          .endpoints = {{"GET /a", {.spent = 1}}}};
     const auto read = bw::saved_state_from_json(Json::parse(Json(saved).dump()));
     REQUIRE(read);
@@ -122,6 +156,7 @@ TEST_CASE("a saved state is read back as it was written") {
     CHECK(read->circuit == saved.circuit);
     CHECK(read->circuits == saved.circuits);
     CHECK(read->rate_limit == saved.rate_limit);
+    CHECK(read->retry_budget == saved.retry_budget);
     CHECK(read->endpoints == saved.endpoints);
 }
 
@@ -140,6 +175,9 @@ TEST_CASE("a saved state that is wrong is refused by the path of the mistake, an
     CHECK(with("/circuit/state", "ajar").find("circuit.state: must be") == 0);
     CHECK(with("/endpoints", Json::array()) == "endpoints: must be an object");
     CHECK(with("/endpoints", {{"GET /a", {{"spent", "x"}}}}).find("endpoints.GET /a.spent: must be an integer") == 0);
+    CHECK(with("/retry_budget/spent_thousandths", -1) == "retry_budget.spent_thousandths: must be >= 0, got -1");
+    CHECK(with("/retry_budget", 3).find("retry_budget: must be an object") == 0);
+    CHECK(with("/retry_budget/spent", 1).find("retry_budget.spent") == 0);
     CHECK(with("/circuit/openigs", 1).find("circuit.openigs") == 0);
     CHECK(refusal(Json()).find("must be an object") != std::string::npos);
     CHECK(refusal(Json{{"version", 1}, {"name", "dairy"}}) == "accepted");

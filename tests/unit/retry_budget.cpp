@@ -11,6 +11,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bw = breakwater;
@@ -258,4 +259,53 @@ TEST_CASE("bad budget options are named by path, legal range and value") {
     CHECK(refusal({.burst = 0}) == "retry_budget.burst: must be 1 to 10000, got 0");
     CHECK(refusal({}) == "accepted");
     CHECK_THROWS_AS(bw::RetryBudget<>{{.ratio = 11.0}}, bw::Exception);
+}
+
+TEST_CASE("what is spent of a budget is still spent after a restart, but for what time has refilled since") {
+    const auto [age, available] = GENERATE(
+        std::pair<bw::Duration, std::int64_t>{0s, 2}, std::pair<bw::Duration, std::int64_t>{2s, 4},
+        std::pair<bw::Duration, std::int64_t>{1h, 10}, std::pair<bw::Duration, std::int64_t>{bw::Duration::max(), 10},
+        std::pair<bw::Duration, std::int64_t>{-1h, 2});
+    const bw::RetryBudgetOptions options{.ratio = 0.2, .floor_per_second = 1, .burst = 10};
+    const World before;
+    const auto spent = before.budget(options);
+    bw::Call call{before.clock};
+    for (int i = 0; i < 8; ++i) CHECK(spent.take(call));
+    const auto saved = spent.save();
+    CHECK(saved.spent_thousandths == 8'000);
+
+    const World after;
+    after.clock.advance(5min);
+    const auto budget = after.budget(options);
+    budget.restore(saved, age);
+    CHECK(budget.snapshot().available == available);
+}
+
+TEST_CASE("what is restored comes on top of what was spent meanwhile, and nothing can be spent beyond the burst") {
+    const World world;
+    const auto budget = world.budget({.ratio = 0.2, .floor_per_second = 1, .burst = 10});
+    bw::Call call{world.clock};
+    for (int i = 0; i < 3; ++i) CHECK(budget.take(call));
+    budget.restore({.spent_thousandths = 4'500}, 0s);
+    CHECK(budget.save().spent_thousandths == 7'500);
+    budget.restore({.spent_thousandths = std::numeric_limits<std::int64_t>::max()}, 0s);
+    CHECK(budget.save().spent_thousandths == 10'000);
+    budget.restore({.spent_thousandths = -5}, 0s);
+    CHECK(budget.save().spent_thousandths == 10'000);
+    CHECK_FALSE(budget.take(call));
+}
+
+TEST_CASE("another handle of a budget has options of its own, and spends from the same") {
+    const World world;
+    const auto budget = world.budget({.burst = 10});
+    bw::Call call{world.clock};
+    for (int i = 0; i < 4; ++i) CHECK(budget.take(call));
+    const auto small = budget.reconfigured({.burst = 5});
+    REQUIRE(small);
+    CHECK(small->snapshot().available == 1);
+    CHECK(small->take(call));
+    CHECK(budget.snapshot().available == 5);
+    CHECK(budget.reconfigured({.name = "other"}).error().message() ==
+          "retry_budget.name: must be the budget's, \"\", got \"other\"");
+    CHECK(budget.reconfigured({.burst = 0}).error().message() == "retry_budget.burst: must be 1 to 10000, got 0");
 }
