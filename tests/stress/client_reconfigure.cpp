@@ -51,11 +51,11 @@ bw::ClientOptions numbered(int n) {
 
 }  // namespace
 
-TEST_CASE("threads call a client while others reconfigure it: no call sees two versions, and no count is lost") {
+TEST_CASE("threads call a client while others reconfigure it: no call sees two versions") {
     constexpr int versions = 60;
-    constexpr int calls = 300;
+    constexpr unsigned calls = 300;
     constexpr unsigned callers = 3;
-    std::atomic<std::int64_t> attempts{0};
+    std::atomic<unsigned> attempts{0};
     std::atomic<bool> mixed{false};
     const Unsteady transport{[&](const bw::Request& request, const bw::SendOptions& options) {
         const std::string number{request.headers.get("X-Number").value_or("none")};
@@ -76,9 +76,10 @@ TEST_CASE("threads call a client while others reconfigure it: no call sees two v
                 changes += client.reconfigure(numbered(n)).has_value();
             return;
         }
-        for (int i = 0; i < calls; ++i) {
+        for (unsigned i = 0; i < calls; ++i) {
             const std::string host = "https://host-" + std::to_string(i % 7) + ".test";
-            const auto result = client.get(host + (i % 4 == 0 ? "/bad" : "/good"));
+            const auto result =
+                client.get(host + (i % 4 == 0 ? "/bad" : "/good"), {.query = {{"n", thread * calls + i}}});
             refused += !result && result.error().attempts() == 0;
             if (i % 50 == 0) {
                 const auto bulkhead = client.bulkhead();
@@ -93,7 +94,7 @@ TEST_CASE("threads call a client while others reconfigure it: no call sees two v
     CHECK(changes == versions);
     CHECK(unnamed == 0);
     CHECK(refused == 0);
-    CHECK(attempts >= std::int64_t{callers} * calls);
+    CHECK(attempts >= callers * calls);
     if (const auto bulkhead = client.bulkhead()) CHECK(bulkhead->snapshot().in_flight == 0);
     REQUIRE(client.reconfigure(numbered(1)));
     CHECK(client.bulkhead()->snapshot().in_flight == 0);
@@ -117,4 +118,28 @@ TEST_CASE("of options that are set at the same time, one is left as a whole") {
         CHECK(client.circuit_breaker().options().trip == options.circuit_breaker.trip);
         CHECK(client.bulkhead()->snapshot().max_concurrent == options.bulkhead.max_concurrent);
     }
+}
+
+TEST_CASE("while a limit changes in number but not in form, each attempt takes one permit of it") {
+    std::atomic<std::int64_t> attempts{0};
+    const Unsteady transport{[&](auto&&...) { ++attempts; }};
+    const bw::ManualClock clock;
+    clock.advance(48h);
+    const auto with = [](int n) {
+        bw::ClientOptions options = numbered(2 * n);
+        options.bulkhead = {};
+        options.circuit_breaker.trip = bw::never;
+        options.rate_limit.algorithm = bw::FixedWindow{.permits = 1'000'000 + n, .window = 24h};
+        return options;
+    };
+    const bw::ResilientClient<Unsteady, Store> client{with(0), transport, Store{clock}};
+    test::on_threads(3, [&](unsigned thread) {
+        for (int i = 0; i < 100; ++i) {
+            if (thread == 0)
+                (void)client.reconfigure(with(i));
+            else
+                (void)client.get("https://host.test/bad");
+        }
+    });
+    CHECK(client.rate_limiter().snapshot().available == 1'000'099 - attempts);
 }
