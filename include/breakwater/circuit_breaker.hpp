@@ -87,9 +87,11 @@ public:
         if (auto ok = detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name); !ok)
             return fail(std::move(ok).error());
         const auto seed = options.seed;
-        return CircuitBreaker{std::shared_ptr<Shared>{
+        CircuitBreaker other{*this};
+        other.shared_ = std::shared_ptr<Shared>{
             new Shared{detail::Versions{adapted(std::move(options), shared_->version())}, shared_->name, shared_->store,
-                       shared_->cell, shared_->refusal, Random{seed}}}};
+                       shared_->cell, shared_->refusal, Random{seed}}};
+        return other;
     }
 
     /// A permit for one attempt. Record its outcome; destroyed without one it gives its slot back and counts nothing.
@@ -257,8 +259,6 @@ public:
     }
 
 private:
-    explicit CircuitBreaker(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
-
     /// Has the circuit go on by these options.
     Version adapted(Options options, const Version& old) const {
         Version next{std::move(options)};

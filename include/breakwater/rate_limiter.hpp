@@ -240,8 +240,6 @@ public:
 private:
     friend Reservation;
 
-    explicit RateLimiter(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
-
     /// Has the limiter go on by these options.
     Version adapted(Options options, const Version& old) const {
         Version next = version_of(std::move(options), shared_->store, &old);

@@ -176,3 +176,33 @@ TEST_CASE("keyed policies run on a store of the user's own, where each key is a 
     CHECK(guard.run([] { return 1; }, {.key = "b"}));
     CHECK(guard.run([] { return 1; }, {.key = "a"}).error().is_refusal(bw::Errc::circuit_open));
 }
+
+TEST_CASE("on a store of the user's own, keyed policies go on by other options with what the store keeps") {
+    const LeastStore store;
+    store.clock().advance(1h);
+    const bw::KeyedRateLimiter<bw::AnyAlgorithm, LeastStore> limiter{
+        {.each = {.name = "tenants", .algorithm = bw::TokenBucket{.permits = 10, .period = 24h}}}, store};
+    const std::string long_key(200, 'k');
+    for (const std::string& key : {std::string{"a"}, long_key}) REQUIRE(limiter.try_acquire(key, 7));
+    const auto more = limiter.reconfigured(
+        {.each = {.name = "tenants", .algorithm = bw::TokenBucket{.permits = 10, .period = 24h}}, .max_keys = 20});
+    REQUIRE(more);
+    for (const std::string& key : {std::string{"a"}, long_key}) {
+        CHECK(more->try_acquire(key, 3));
+        CHECK_FALSE(limiter.try_acquire(key));
+    }
+    const auto window =
+        limiter.reconfigured({.each = {.name = "tenants", .algorithm = bw::FixedWindow{.permits = 20, .window = 24h}}});
+    REQUIRE(window);
+    CHECK(window->try_acquire("a", 10));
+    CHECK_FALSE(window->try_acquire("a"));
+
+    const bw::KeyedCircuitBreaker<bw::ConsecutiveFailures, LeastStore> breaker{
+        {.each = {.name = "shards", .trip = {2}}}, store};
+    breaker.try_acquire(long_key)->record(bw::Outcome::failure);
+    const auto lenient = breaker.reconfigured({.each = {.name = "shards", .trip = {3}}});
+    REQUIRE(lenient);
+    lenient->try_acquire(long_key)->record(bw::Outcome::failure);
+    CHECK(breaker.state(long_key) == bw::CircuitState::closed);
+    CHECK(breaker.snapshot(long_key).counts.failures == 2);
+}

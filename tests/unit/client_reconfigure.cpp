@@ -226,6 +226,27 @@ TEST_CASE("a circuit goes on with what it has counted, whoever has a copy of the
     CHECK(world.client.circuit_breaker().state() == CircuitState::open);
 }
 
+TEST_CASE("a client without a name keeps what it knows all the same") {
+    const ManualClock clock;
+    clock.advance(1h);
+    bw::ClientOptions options{.base_url = "https://api.test",
+                              .circuit_breaker = {.trip = bw::ConsecutiveFailures{5}},
+                              .rate_limit = {.algorithm = daily(20), .per_endpoint = {.algorithm = daily(10)}},
+                              .retry = {.max_retries = 1, .backoff = {.base = 1us}},
+                              .retry_budget = {.ratio = 0.001, .floor_per_second = 0}};
+    const Client client{options, bw::ScriptedTransport::always(Response{.status = 503}), Store{clock}};
+    CHECK_FALSE(client.get("/x"));
+    for (const bw::AnyAlgorithm& algorithm : {bw::AnyAlgorithm{per_day(20)}, bw::AnyAlgorithm{daily(20)}}) {
+        options.rate_limit.algorithm = algorithm;
+        options.rate_limit.per_endpoint.algorithm = algorithm;
+        REQUIRE(client.reconfigure(options));
+        CHECK(client.rate_limiter().snapshot().available == 18);
+        CHECK(client.snapshot()["endpoints"]["GET /x"]["available"] == 18);
+    }
+    CHECK(client.retry_budget().snapshot().available == 29);
+    CHECK(client.circuit_breaker().snapshot().counts.failures == 2);
+}
+
 TEST_CASE("a window keeps its outcomes, as many as its new size can hold") {
     World world{World::of_one_host(
         {.circuit_breaker = {.trip = bw::FailureRate{.ratio = 0.5, .window = bw::CountWindow{10}, .minimum_calls = 8}},

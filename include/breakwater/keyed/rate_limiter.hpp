@@ -125,7 +125,9 @@ public:
             next.steps(*to).heed_as(steps(from), at);
         };
         shared_->table->for_each([&](const Pin& pin) {
-            if (!is_fresh(*pin, now())) carry(*pin, next.insert(pin.hash(), pin.label(), now()));
+            // Elsewhere a key's cells are found by its name, which a label that is cut short does not tell.
+            const bool has_name = in_place || shared_->table->hash(pin.label()) == pin.hash();
+            if (has_name && !steps(*pin).is_fresh(now())) carry(*pin, next.insert(pin.hash(), pin.label(), now()));
         });
         carry(*shared_->table->shared(), next.shared_->table->shared());
         return next;
