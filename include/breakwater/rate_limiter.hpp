@@ -156,9 +156,11 @@ public:
         if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
         if (auto ok = detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name); !ok)
             return fail(std::move(ok).error());
-        return RateLimiter{
+        RateLimiter other{*this};
+        other.shared_ =
             std::shared_ptr<Shared>{new Shared{detail::Versions{adapted(std::move(options), shared_->version())},
-                                               shared_->name, shared_->store, shared_->pause}}};
+                                               shared_->name, shared_->store, shared_->pause}};
+        return other;
     }
 
     /// What to keep of the limiter when the process ends; `restore` goes on from there, `age` later: what was spent is

@@ -104,8 +104,10 @@ public:
         old.for_each([&](const Pin& pin) {
             if (!table->is_full() && !table->contains(pin.hash())) adopt(pin);
         });
-        return KeyedCircuitBreaker{
-            std::make_shared<const Shared>(Shared{std::move(options), shared_->store, shared_->cells, table})};
+        KeyedCircuitBreaker other{*this};
+        other.shared_ =
+            std::make_shared<const Shared>(Shared{std::move(options), shared_->store, shared_->cells, table});
+        return other;
     }
 
     /// A permit of one key's circuit, as `CircuitBreaker::Permit`. While it exists the key is not forgotten.
@@ -237,8 +239,6 @@ public:
 
 private:
     static constexpr bool in_place = KeepsObjects<StoreType>;
-
-    explicit KeyedCircuitBreaker(std::shared_ptr<const Shared> shared) noexcept : shared_{std::move(shared)} {}
 
     static std::shared_ptr<const Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());

@@ -116,7 +116,8 @@ public:
                 detail::validate_same_name("each", "the limiters'", shared_->options.each.name, options.each.name);
             !ok)
             return fail(std::move(ok).error());
-        KeyedRateLimiter next{build(std::move(options), shared_->store, shared_.get())};
+        KeyedRateLimiter next{*this};
+        next.shared_ = build(std::move(options), shared_->store, shared_.get());
         if (next.shared_->table == shared_->table) return next;
         LazyNow now{clock()};
         const auto carry = [&](const Cells& from, const Pin& to) {
@@ -299,8 +300,6 @@ public:
 
 private:
     using Pin = typename Table::Pin;
-
-    explicit KeyedRateLimiter(std::shared_ptr<const Shared> shared) noexcept : shared_{std::move(shared)} {}
 
     /// With the table of `old`, if there is one and it fits.
     static std::shared_ptr<const Shared> build(Options options, StoreType store, const Shared* old = nullptr) {

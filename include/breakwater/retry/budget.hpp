@@ -125,8 +125,10 @@ public:
         if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
         if (auto ok = detail::validate_same_name("retry_budget", "the budget's", shared_->name, options.name); !ok)
             return fail(std::move(ok).error());
-        return RetryBudget{std::shared_ptr<Shared>{
-            new Shared{detail::Versions{Version{std::move(options)}}, shared_->name, shared_->store, shared_->cell}}};
+        RetryBudget other{*this};
+        other.shared_ = std::shared_ptr<Shared>{
+            new Shared{detail::Versions{Version{std::move(options)}}, shared_->name, shared_->store, shared_->cell}};
+        return other;
     }
 
     /// What to keep of the budget when the process ends; `restore` goes on from there, `age` later. It comes on top of
@@ -163,8 +165,6 @@ private:
         const StoreType store;
         const std::shared_ptr<Cell> cell;
     };
-
-    explicit RetryBudget(std::shared_ptr<Shared> shared) noexcept : shared_{std::move(shared)} {}
 
     static RetryBudgetMachine::Options prepare(const Options& options) noexcept {
         return {.per_call = std::lround(options.ratio.value_or(0) * RetryBudgetMachine::permit),
