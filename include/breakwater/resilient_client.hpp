@@ -136,7 +136,8 @@ public:
     /// name. A wall clock that was set back meanwhile counts as no time passed.
     Result<void> restore_state(const nlohmann::json& json) const { return core_->restore(json); }
 
-    // What the client has now; after `reconfigure` there may be others.
+    // What the client has now. These are handles; after `reconfigure` the client has others, of the same state but for
+    // limits whose form has changed. Keep one as long as what it refers to.
 
     Options options() const { return core_->stack()->options; }
     /// The client's own circuit.
