@@ -4,6 +4,10 @@ breakwater_component(core
     PACKAGES Threads
     LINKS Threads::Threads
     HEADERS
+        attempt_forecast.hpp
+        attempt_forecast/machine.hpp
+        attempt_forecast/options.hpp
+        attempt_forecast/running_quantile.hpp
         attempt_timeout.hpp
         backoff.hpp
         bulkhead.hpp
@@ -82,6 +86,7 @@ breakwater_component(core
         tick_clock.hpp
         tick_clock/counter.hpp
         tick_clock/meter.hpp
+        time_shortage.hpp
         timeline.hpp
         uuid.hpp
         version.hpp)

@@ -2,6 +2,7 @@
 
 // All of breakwater that needs only the required packages, libcurl and nlohmann_json.
 
+#include <breakwater/attempt_forecast.hpp>
 #include <breakwater/attempt_timeout.hpp>
 #include <breakwater/backoff.hpp>
 #include <breakwater/bulkhead.hpp>

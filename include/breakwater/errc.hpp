@@ -14,6 +14,7 @@ enum class Errc : std::uint8_t {
     bulkhead_full,      ///< As many calls as allowed are in flight, and the queue is full or the wait over.
     budget_exhausted,   ///< The retry budget is spent.
     store_unavailable,  ///< The state store cannot be reached and `on_store_failure` says to refuse.
+    deadline_too_near,  ///< An attempt is expected to take longer than is left until the deadline.
     would_deadlock,     ///< A blocking call was made on the thread that would have to complete it.
 
     // The caller's side.
@@ -64,6 +65,7 @@ constexpr std::string_view to_string(Errc code) noexcept {
         case Errc::bulkhead_full: return "bulkhead_full";
         case Errc::budget_exhausted: return "budget_exhausted";
         case Errc::store_unavailable: return "store_unavailable";
+        case Errc::deadline_too_near: return "deadline_too_near";
         case Errc::would_deadlock: return "would_deadlock";
         case Errc::cancelled: return "cancelled";
         case Errc::deadline_exceeded: return "deadline_exceeded";
@@ -99,6 +101,15 @@ constexpr std::string_view to_string(Errc code) noexcept {
 
 /// True if breakwater itself refused to make the attempt. A refusal ends the retry loop and is no outcome.
 constexpr bool is_refusal(Errc code) noexcept { return code <= Errc::would_deadlock; }
+
+/// True if the service was reached and has answered, though not well.
+constexpr bool was_answered(Errc code) noexcept { return code >= Errc::http_status && code <= Errc::decode_failed; }
+
+/// True if nobody knows how long an attempt that ended so would have taken: its time was over, or nobody wanted it.
+constexpr bool was_cut(Errc code) noexcept {
+    return code == Errc::attempt_timeout || code == Errc::connect_timeout || code == Errc::deadline_exceeded ||
+           code == Errc::cancelled;
+}
 
 /// True if a request that failed so has certainly not reached the service, whatever its method.
 constexpr bool was_never_sent(Errc code) noexcept {

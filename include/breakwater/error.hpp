@@ -1,12 +1,15 @@
 #pragma once
 
 #include <breakwater/errc.hpp>
+#include <breakwater/time_shortage.hpp>
 #include <breakwater/timeline.hpp>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -52,6 +55,13 @@ public:
         return error;
     }
 
+    /// A refusal for lack of time (`deadline_too_near`).
+    static Error refusal(const TimeShortage& shortage) noexcept {
+        Error error{Errc::deadline_too_near};
+        std::memcpy(error.policy_.data(), &shortage, shortage_bytes);  // in place of a name
+        return error;
+    }
+
     Errc code() const noexcept { return code_; }
 
     /// Who ended the call after a real failure: a refuser, the deadline or a stop request. `code()` is then the last
@@ -88,6 +98,14 @@ public:
 
     /// The name of the policy that refused; empty if none did or it has no name.
     std::string_view policy() const noexcept { return {policy_.data(), policy_length_}; }
+
+    /// What time was missing, if an attempt was refused for it.
+    std::optional<TimeShortage> shortage() const noexcept {
+        if (code_ != Errc::deadline_too_near || policy_length_ != 0) return {};
+        TimeShortage shortage;
+        std::memcpy(static_cast<void*>(&shortage), policy_.data(), shortage_bytes);
+        return shortage.expected > Duration{0} ? std::optional{shortage} : std::nullopt;
+    }
 
     /// The exception the callable threw; null if it threw none.
     std::exception_ptr exception() const noexcept { return detail_ ? detail_->exception : nullptr; }
@@ -172,6 +190,7 @@ private:
         Timeline timeline;
     };
     static constexpr std::uint8_t no_circuit = 0xff;
+    static constexpr std::size_t shortage_bytes = offsetof(TimeShortage, quantile) + sizeof(TimeShortage::quantile);
 
     Detail& edit() {  // copies share the detail, so it is copied before it is changed
         auto own = detail_ ? std::make_shared<Detail>(*detail_) : std::make_shared<Detail>();
@@ -190,7 +209,7 @@ private:
     std::int64_t retry_after_ = -1;  // µs
     std::shared_ptr<const Detail> detail_;
     std::uint32_t attempts_ = 0;
-    std::array<char, 23> policy_{};
+    std::array<char, 23> policy_{};  // or a time shortage
 };
 
 /// What breakwater throws: from constructors given bad options, and from `value_or_throw`.
@@ -237,6 +256,7 @@ constexpr std::string_view sentence(Errc code) noexcept {
         case Errc::bulkhead_full: return "too many calls are in flight";
         case Errc::budget_exhausted: return "the retry budget is spent";
         case Errc::store_unavailable: return "the state store is unavailable";
+        case Errc::deadline_too_near: return "the deadline is too near for another attempt";
         case Errc::would_deadlock: return "a blocking call here would wait for itself";
         case Errc::cancelled: return "the call was cancelled";
         case Errc::deadline_exceeded: return "the deadline passed";
@@ -283,6 +303,11 @@ inline std::string Error::message() const {
         text += "the circuit has just closed and lets only some calls through";
     } else if (!(code_ == Errc::invalid_options && !detail().empty())) {
         text += detail::sentence(code_);
+    }
+    if (const auto shortage = this->shortage()) {
+        text += ": it is expected to take " + format_duration(shortage->expected) + " (" +
+                detail::percentile_text(shortage->quantile) + " of " + std::to_string(shortage->samples) + "), " +
+                format_duration(shortage->left) + " are left";
     }
     if (!policy().empty()) text.append(" (").append(policy()).append(")");
     if (!detail().empty()) {

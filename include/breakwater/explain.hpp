@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/attempt_forecast.hpp>
 #include <breakwater/attempt_timeout.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker.hpp>
@@ -15,6 +16,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -165,6 +167,18 @@ inline void explain_policy(const AttemptTimeout& timeout, Explainer& explainer) 
     explainer.interrupts = true;
     explainer.bound(timeout.limit());
     explainer.timeout("attempt", timeout.limit(), "the attempt timeout, or the deadline if that is nearer");
+}
+
+template <class S>
+void explain_policy(const AttemptForecast<S>& forecast, Explainer& explainer) {
+    const auto& options = forecast.options();
+    const auto quantile = static_cast<std::uint32_t>(std::lround(options.quantile * 10'000));
+    explainer.layer("forecast", detail::named(options.name) +
+                                    "begins no attempt expected to take longer than is left of the deadline (" +
+                                    detail::percentile_text(quantile) + " of the newest " +
+                                    std::to_string(options.max_samples) + "); a trial after " +
+                                    format_duration(options.trial_interval) + " without any");
+    explainer.asks_deadline = true;
 }
 
 template <class F>

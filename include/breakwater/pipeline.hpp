@@ -94,6 +94,21 @@ consteval bool attempt_timeout_is_inside() {
     return good;
 }
 
+template <class... P>
+consteval bool forecast_is_between() {
+    bool inside = false;
+    bool permits = false;
+    bool good = true;
+    ((good = good &&
+             !(inside &&
+               (place_of<P> == Place::fallback || place_of<P> == Place::deadline || place_of<P> == Place::retry)) &&
+             !(permits && place_of<P> == Place::forecast),
+      inside = inside || place_of<P> == Place::forecast,
+      permits = permits || place_of<P> == Place::admission || place_of<P> == Place::attempt),
+     ...);
+    return good;
+}
+
 /// Throws if an attempt of up to `limit` makes no sense under `policy`.
 template <class P>
 void check_attempt_timeout(Duration limit, const P& policy) {
@@ -141,6 +156,12 @@ class Pipeline {
         detail::attempt_timeout_is_inside<P...>(),
         "breakwater: an AttemptTimeout must stand inside Retry, CircuitBreaker, RateLimiter and Bulkhead. Outside, it "
         "would bound their waits and all attempts together, which is what Deadline is for. Write it after them.");
+    static_assert(
+        detail::forecast_is_between<P...>(),
+        "breakwater: an AttemptForecast must stand inside Fallback, Deadline and Retry, and outside CircuitBreaker, "
+        "RateLimiter, Bulkhead and AttemptTimeout. It asks for each attempt how much of the deadline is left, before "
+        "the "
+        "attempt takes permits.");
 
 public:
     using ClockType = std::remove_cvref_t<decltype(detail::clock_of(std::declval<const std::tuple<P...>&>()))>;

@@ -85,6 +85,7 @@ public:
 ///   so in `stopped_by()`.
 /// - A request that may not be sent twice (`CallOptions::resendable`) is retried only if it certainly never left.
 /// - A delay that would pass the deadline, or `max_elapsed`, is not begun: the call ends at once.
+/// - Under it an `AttemptForecast` ends the call at once, too, if after the delay too little time would be left.
 /// - With a `RetryBudget`, a retry that it refuses is not made, and its delay is not begun.
 /// - When retries run out on a value that a `retry_if` rule calls bad, the value is returned.
 ///
@@ -205,6 +206,11 @@ private:
         const bool too_late = options.max_elapsed && call.now() - lane.began_ > *options.max_elapsed - delay;
         if (too_late || call.remaining() <= delay) {
             if (!result) result.error().set_stopped_by(Errc::deadline_exceeded);
+            return done;
+        }
+        if (call.remaining() - delay < call.attempt_expected) {
+            call.emit({.kind = EventKind::permit_refused, .code = Errc::deadline_too_near});
+            if (!result) result.error().set_stopped_by(Errc::deadline_too_near);
             return done;
         }
         if (const auto allowed = budget_.take(call); !allowed) {

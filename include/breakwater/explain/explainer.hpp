@@ -18,6 +18,7 @@ class Explainer {
 public:
     Explanation all{};
     std::optional<Duration> attempt_timeout{};  ///< Of the callable's runs.
+    bool asks_deadline = false;                 ///< Something inside does nothing for a call without a deadline.
     bool interrupts = false;                    ///< What is called is told when its time is over.
 
     void layer(std::string policy, std::string says) {
@@ -54,6 +55,8 @@ public:
             return std::ranges::none_of(all.timeouts, [&](const auto& timeout) { return timeout.phase == phase; });
         };
         if (is_missing("attempt")) all.timeouts.insert(all.timeouts.begin(), {.phase = "attempt"});
+        if (asks_deadline && is_missing("call"))
+            warn("no deadline stands outside the forecast: it refuses only in calls that bring their own");
         if (is_missing("call")) all.timeouts.push_back({.phase = "call"});
         return std::move(all);
     }

@@ -38,7 +38,8 @@ inline std::string attempt_text(const Event& event, std::optional<Duration> took
 /// Who cut the call short, if it was not its last attempt that ended it. That attempt has been told with its retry.
 inline std::optional<Errc> cut_short_by(const Event& event) {
     const Errc by = event.stopped_by.value_or(event.code.value_or(Errc::failure));
-    if (by == Errc::budget_exhausted) return std::nullopt;  // told with the attempt that is not made again
+    if (by == Errc::budget_exhausted || (by == Errc::deadline_too_near && event.attempt > 0))
+        return std::nullopt;  // told with the attempt that is not made again
     if (event.attempt == 0 || is_refusal(by) || by == Errc::cancelled) return by;
     return std::nullopt;
 }

@@ -48,8 +48,9 @@ public:
     // Ordered by first value, so that a call is made with a few wide stores.
     Instant attempt_began = Instant::max();  ///< `max()` if nobody needed to know.
     Instant attempt_deadline =
-        Instant::max();       ///< When the attempt has to be over: its timeout, or the end of a probe's lease.
-    Duration attempt_took{};  ///< Of the attempt made last; only kept for an observer.
+        Instant::max();           ///< When the attempt has to be over: its timeout, or the end of a probe's lease.
+    Duration attempt_took{};      ///< Of the attempt made last; only kept by clients and for observers.
+    Duration attempt_expected{};  ///< What another attempt is expected to take; 0 if no forecast tells.
     const std::stop_token* stop = nullptr;
     const Observer* observer = nullptr;  ///< Null, or not empty.
     const CallFacts* facts = nullptr;

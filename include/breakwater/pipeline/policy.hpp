@@ -74,7 +74,7 @@ concept Policy = std::copy_constructible<P> && std::default_initializable<typena
                  };
 
 /// Where a policy stands in the way of a call, for the order checks. A policy that says nothing may stand anywhere.
-enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, admission, attempt };
+enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, forecast, admission, attempt };
 
 template <class P>
 inline constexpr Place place_of = Place::anywhere;

@@ -1,0 +1,8 @@
+// expect: an AttemptForecast must stand inside Fallback, Deadline and Retry, and outside CircuitBreaker
+#include <breakwater/attempt_forecast.hpp>
+#include <breakwater/pipeline.hpp>
+#include <breakwater/retry.hpp>
+
+namespace bw = breakwater;
+
+const bw::Pipeline guard{bw::AttemptForecast{}, bw::Retry{}};
