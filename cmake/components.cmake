@@ -110,6 +110,7 @@ breakwater_component(breakwater
         client/endpoint.hpp
         client/exchange.hpp
         client/explain.hpp
+        client/forecast_policy.hpp
         client/from_json.hpp
         client/json_reader.hpp
         client/options.hpp

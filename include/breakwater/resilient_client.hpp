@@ -112,19 +112,17 @@ public:
     /// the client has when it begins, with all its attempts.
     ///
     /// What the client has learned stays: circuits with what they have counted, open and forced ones (no circuit stays
-    /// open for longer than the new options allow), what is spent of limits and of the retry budget, pauses, the cache
-    /// and the connections. Calls in flight count against the new bulkhead if they hold a permit: not those that began
+    /// open for longer than the new options allow), what is spent of limits and of the retry budget, pauses, the
+    /// forecast, the cache and the connections. Calls in flight count against the new bulkhead if they hold a permit: not those that began
     /// while there was no bulkhead. What they still take of a limit whose algorithm counts in another form by then
     /// comes on top. An error (`invalid_options`, naming the field) changes nothing. Thread-safe; one takes place after
     /// the other.
     Result<void> reconfigure(Options options) const { return core_->reconfigure(std::move(options)); }
 
-    /// The client's circuit, bulkhead, limits, retry budget, endpoints and connections now, as JSON (`"version": 1`).
-    /// Changes nothing, holds no secret.
+    /// The client's circuit, bulkhead, limits, retry budget, forecast, endpoints and connections now, as JSON
+    /// (`"version": 1`). Changes nothing, holds no secret.
     nlohmann::json snapshot() const {
-        const auto stack = core_->stack();
-        return client_snapshot(stack->options.name, stack->circuits(), stack->bulkhead(), stack->limiter,
-                               stack->retry_budget(), stack->endpoints, core_->transport());
+        return client_snapshot(*core_->stack(), core_->transport());
     }
 
     /// What to keep when the process ends, as JSON: circuits, and what is spent of limits and of the retry budget.
@@ -147,6 +145,8 @@ public:
     /// Empty if the client has none.
     std::optional<Bulkhead> bulkhead() const { return copy_of(core_->stack()->bulkhead()); }
     auto rate_limiter() const { return core_->stack()->limiter; }
+    /// Empty if the client has none.
+    auto forecast() const { return copy_of(core_->stack()->forecast()); }
     auto retry_budget() const { return core_->stack()->retry_budget(); }
 
 private:

@@ -126,6 +126,7 @@ Result<Response> exchange(AnyCall& call, const T& transport, const Options& opti
         attempt.status = result.error().status();
         if (const Response* answer = result.error().response()) attempt.connection = answer->connection;
     }
+    call.attempt_took = attempt.took;
     call.note(std::move(attempt));
     return result;
 }

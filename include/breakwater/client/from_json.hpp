@@ -300,6 +300,14 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("burst", budget.burst);
             });
         });
+        member("forecast", [&](const JsonReader<Json>& own) {
+            own.object([&](const auto& part) {
+                part("quantile", options.forecast.quantile);
+                part("minimum_samples", options.forecast.minimum_samples);
+                part("max_samples", options.forecast.max_samples);
+                part("trial_interval", options.forecast.trial_interval);
+            });
+        });
         member("cache", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("ttl", options.cache.ttl);

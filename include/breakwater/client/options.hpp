@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/attempt_forecast/options.hpp>
 #include <breakwater/bulkhead/options.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
 #include <breakwater/client/request_key.hpp>
@@ -149,6 +150,27 @@ inline BulkheadOptions bulkhead_options(std::string name, const ClientBulkheadOp
     return own;
 }
 
+/// Whether attempts are refused that would probably come too late for the call's deadline: see `AttemptForecast`. One
+/// estimate serves all requests of the client.
+struct ClientForecastOptions {
+    /// Empty (the default) switches the forecast off; else 0.001 to 0.999. 0.5: an attempt is refused when it would
+    /// more likely than not come too late.
+    std::optional<double> quantile{};
+    std::uint32_t minimum_samples = AttemptForecastOptions{}.minimum_samples;  ///< Default 20.
+    std::uint32_t max_samples = AttemptForecastOptions{}.max_samples;          ///< Default 256.
+    Duration trial_interval = AttemptForecastOptions{}.trial_interval;         ///< Default 1 s.
+};
+
+/// The same as the options of an `AttemptForecast` called `name`.
+inline AttemptForecastOptions forecast_options(std::string name, const ClientForecastOptions& options) {
+    AttemptForecastOptions own{.name = std::move(name),
+                               .minimum_samples = options.minimum_samples,
+                               .max_samples = options.max_samples,
+                               .trial_interval = options.trial_interval};
+    own.quantile = options.quantile.value_or(own.quantile);
+    return own;
+}
+
 /// Whose word decides how long an answer is fresh.
 enum class CacheLifetime : std::uint8_t {
     answer_first,  ///< The answer's (`Cache-Control`, `Expires`); `ttl` where it says nothing.
@@ -191,6 +213,7 @@ struct BasicClientOptions {
     ClientRateLimitOptions rate_limit{};
     RetryOptions<typename Policies::JitterKind> retry{};
     RetryBudgetOptions retry_budget{};  ///< Its name defaults to the client's; `.ratio = std::nullopt` switches it off.
+    ClientForecastOptions forecast{};
     CacheOptions cache{};
     ClientFallbackOptions fallback{};
     std::size_t max_response_bytes = std::size_t{16} << 20;  ///< Default 16 MiB, after decompression.
@@ -296,6 +319,7 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
     }
     if (auto ok = validate(options.retry, "retry"); !ok) return ok;
     if (auto ok = validate(options.retry_budget, "retry_budget"); !ok) return ok;
+    if (auto ok = validate(forecast_options({}, options.forecast), "forecast"); !ok) return ok;
     if (options.cache.ttl && (*options.cache.ttl <= Duration{0} || *options.cache.ttl > most * 365)) {
         return detail::invalid_option("cache", "ttl", "> 0s and at most 365 days", *options.cache.ttl);
     }

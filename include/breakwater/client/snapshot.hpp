@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/attempt_forecast/options.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/error.hpp>
@@ -62,6 +63,15 @@ void to_json(Json& json, const RetryBudgetSnapshot& seen) {
     json = {{"name", seen.name}, {"available", seen.available ? Json(*seen.available) : Json(nullptr)}};
 }
 
+/// As JSON; `expected_us` is null while too few attempts tell.
+template <class Json>
+void to_json(Json& json, const AttemptForecastSnapshot& seen) {
+    const bool is_known = seen.expected > Duration{0};
+    json = {{"name", seen.name},
+            {"expected_us", is_known ? Json(seen.expected.count()) : Json(nullptr)},
+            {"samples", seen.samples}};
+}
+
 /// As JSON.
 template <class Json>
 void to_json(Json& json, const KeyedCounts& seen) {
@@ -77,32 +87,32 @@ void to_json(Json& json, const TransportCounts& seen) {
 }
 
 /// The form of `ResilientClient::snapshot()`, version 1: `{"version", "name", "circuit": {…}, "circuits": {KEY: {…}},
-/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "endpoints": {KEY: {…}}, "transport": {…} or
-/// null if it does not count}`, and where there are circuits or limits by key `"circuit_keys"` or `"endpoint_keys"`:
-/// `{"keys", "max_keys", "evicted", "overflowed"}`. Of the circuits by key and the endpoints at most 100 are there, of
-/// those that are not as new.
-template <class Circuits, class Limiter, class Budget, class Endpoints, Transport TransportType>
-nlohmann::json client_snapshot(const std::string& name, const Circuits& circuits, const Bulkhead* bulkhead,
-                               const Limiter& limiter, const Budget& budget, const Endpoints& endpoints,
-                               const TransportType& transport) {
+/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "forecast": {…} or null, "endpoints": {KEY: {…}},
+/// "transport": {…} or null if it does not count}`, and where there are circuits or limits by key `"circuit_keys"` or
+/// `"endpoint_keys"`: `{"keys", "max_keys", "evicted", "overflowed"}`. Of the circuits by key and the endpoints at most
+/// 100 are there, of those that are not as new.
+template <class Stack, Transport TransportType>
+nlohmann::json client_snapshot(const Stack& stack, const TransportType& transport) {
     using Json = nlohmann::json;
     Json json = {{"version", 1},
-                 {"name", name},
-                 {"circuit", circuits.own().snapshot()},
+                 {"name", stack.options.name},
+                 {"circuit", stack.circuits().own().snapshot()},
                  {"circuits", Json::object()},
                  {"bulkhead", nullptr},
-                 {"rate_limit", limiter.snapshot()},
-                 {"retry_budget", budget.snapshot()},
+                 {"rate_limit", stack.limiter.snapshot()},
+                 {"retry_budget", stack.retry_budget().snapshot()},
+                 {"forecast", nullptr},
                  {"endpoints", Json::object()},
                  {"transport", nullptr}};
-    if (bulkhead != nullptr) json["bulkhead"] = bulkhead->snapshot();
+    if (const auto* bulkhead = stack.bulkhead()) json["bulkhead"] = bulkhead->snapshot();
+    if (const auto* forecast = stack.forecast()) json["forecast"] = forecast->snapshot();
     if constexpr (CountingTransport<TransportType>) json["transport"] = transport.counts();
-    if (const auto* others = circuits.others()) {
+    if (const auto* others = stack.circuits().others()) {
         const auto seen = others->snapshot();
         json["circuit_keys"] = seen.counts;
         for (const auto& circuit : seen.circuits) json["circuits"][circuit.name] = circuit;
     }
-    if (const auto* limiters = endpoints.limiters()) {
+    if (const auto* limiters = stack.endpoints.limiters()) {
         const auto seen = limiters->snapshot();
         json["endpoint_keys"] = seen.counts;
         for (const auto& own : seen.limiters) json["endpoints"][own.name] = own;

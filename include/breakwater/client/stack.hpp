@@ -6,6 +6,7 @@
 #include <breakwater/client/cache_policy.hpp>
 #include <breakwater/client/circuits.hpp>
 #include <breakwater/client/endpoint.hpp>
+#include <breakwater/client/forecast_policy.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
 #include <breakwater/client/request_key.hpp>
@@ -37,8 +38,9 @@ struct ClientStack {
     using LimitPolicy = ClientLimitPolicy<Limiter>;
     using Endpoints = EndpointLimitPolicy<StoreType>;
     using SteeringPolicy = ServerLimitPolicy<Limiter, Endpoints>;
-    using All = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, Circuits, ClientBulkheadPolicy,
-                           LimitPolicy, Endpoints, SteeringPolicy>;
+    using ForecastPolicy = ClientForecastPolicy<StoreType>;
+    using All = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, ForecastPolicy, Circuits,
+                           ClientBulkheadPolicy, LimitPolicy, Endpoints, SteeringPolicy>;
 
     /// The options with what they leave to others of them.
     static Options completed(Options options) {
@@ -62,6 +64,7 @@ struct ClientStack {
               CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
               FallbackPolicy{options.fallback},
               RetryPolicy{options.retry, budget_of(options, store, before)},
+              ForecastPolicy{options.name, options.forecast, store},
               Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store,
                        before == nullptr ? nullptr : &before->circuits()},
               ClientBulkheadPolicy{options.name, options.bulkhead,
@@ -75,6 +78,8 @@ struct ClientStack {
     /// Null if there is none.
     const Bulkhead* bulkhead() const noexcept { return bulkhead_policy().bulkhead(); }
     const Budget& retry_budget() const noexcept { return std::get<RetryPolicy>(policies).budget(); }
+    /// Null if there is none.
+    const auto* forecast() const noexcept { return std::get<ForecastPolicy>(policies).forecast(); }
 
     SavedState save() const {
         SavedState saved{.name = options.name,
