@@ -1,3 +1,4 @@
+#include <breakwater/attempt_forecast.hpp>
 #include <breakwater/attempt_timeout.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker.hpp>
@@ -35,6 +36,7 @@ int main() {
                              bw::Fallback{-1, {.on = bw::when_open}},
                              *deadline,
                              *retry,
+                             bw::AttemptForecast{{}, store},
                              bw::CircuitBreaker{{.name = "ledger", .trip = bw::ConsecutiveFailures{4}}, store},
                              bw::Bulkhead{{}},
                              bw::RateLimiter{{.algorithm = bw::TokenBucket{}}, store},
