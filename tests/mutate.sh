@@ -102,6 +102,15 @@ fault "a floor that gives what no time has earned" $budget model/retry_budget 'd
     'debt - (since + 2) * options.per_millisecond'
 fault "a call gives a whole retry" $budget unit/retry_budget 'spent(state) - options.per_call' 'spent(state) - permit'
 fault "a retry that is not made stays spent" retry.hpp unit/retry_budget 'attempts == attempts_' 'false'
+forecast=attempt_forecast/machine.hpp
+fault "a refused attempt is never tried again" $forecast unit/attempt_forecast \
+    'admission.admitted = admission.trial = now >= state.next_trial;' 'admission.admitted = false;'
+fault "an attempt that was cut counts as fast" attempt_forecast/running_quantile.hpp unit/running_quantile \
+    'std::max(bucket_of(took), samples_ > 0 ? at_ : 0)' 'bucket_of(took)'
+fault "a decayed quantile forgets who has no second" attempt_forecast/running_quantile.hpp model/running_quantile \
+    'count + odd' 'count'
+fault "a trial that was answered late is followed by another" attempt_forecast.hpp unit/attempt_forecast \
+    'took <= lane.left_' 'took > Duration{0}'
 fault "a linear backoff wraps" backoff.hpp unit/backoff 'base.count() > cap.count() / times' 'false'
 fault "a retry begins after max_elapsed" retry.hpp unit/retry '*options.max_elapsed - delay' '*options.max_elapsed'
 fault "a paused key is forgotten" rate_limiter/steps.hpp unit/keyed \

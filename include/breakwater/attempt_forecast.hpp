@@ -87,15 +87,13 @@ public:
     /// What is known of one attempt.
     class Lane {
         friend AttemptForecast;
-        unsigned attempts_ = 0;  // made before
         bool is_trial_ = false;
         Duration left_{};                 // of a trial and a refusal
         Machine::Admission admission_{};  // of a refusal
     };
 
     /// With time enough.
-    [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
-        lane.attempts_ = call.attempt;
+    [[gnu::always_inline]] bool glance(Lane&, auto& call) const noexcept {
         call.attempt_took = Duration{0};
         call.now();  // so that the attempt's beginning is known
         Machine::Admission admission{};
@@ -127,8 +125,6 @@ public:
 
     template <class T>
     [[gnu::always_inline]] After after(Lane& lane, auto& call, const Result<T>& result) const noexcept {
-        if (call.attempt == lane.attempts_) [[unlikely]]
-            return done;  // an inner policy has refused it
         if (result)
             learn(lane, call, Machine::Ending::answered);
         else if (const auto ending = ending_of(result.error()))
@@ -186,7 +182,7 @@ private:
     template <class AnyCall>
     [[gnu::noinline]] void learn(const Lane& lane, AnyCall& call, Machine::Ending ending) const noexcept {
         const Instant began = call.attempt_began;
-        if (began == Instant::max()) return;  // a policy further in made the call forget it
+        if (began == Instant::max()) return;  // none was made, or a policy further in made the call forget the time
         const bool was_timed = call.attempt_took > Duration{0};
         const Instant ended = was_timed ? began + call.attempt_took : call.now();
         const Duration took = ended - began;

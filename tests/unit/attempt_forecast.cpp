@@ -92,6 +92,13 @@ std::pair<std::uint32_t, Duration> after_a_call_of(F function) {
     return {forecast.snapshot().samples, forecast.snapshot().expected};
 }
 
+/// A policy that ends a call without an attempt, and not with a refusal.
+struct Ends {
+    struct Lane {};
+    static bw::Before before(Lane&, auto&) { return bw::reject(Errc::deadline_exceeded); }
+    static bw::After after(Lane&, auto&, auto&) { return bw::done; }
+};
+
 /// Counts how often it is read.
 struct CountingClock {
     std::shared_ptr<int> reads = std::make_shared<int>(0);
@@ -339,6 +346,25 @@ TEST_CASE("refusals do not last: a trial a second finds out that the service is 
     CHECK(forecast.snapshot().expected < 6ms);
 }
 
+TEST_CASE("a trial that comes back too late, for all its answer, is not followed by another at once") {
+    World world;
+    const Forecast forecast = world.forecast();
+    world.teach(forecast);
+    const auto guard = world.guard(forecast);
+    const auto answers_in = [&](Duration took) {
+        return [&world, took] {
+            world.clock.advance(took);
+            return 1;
+        };
+    };
+    world.clock.advance(1s);
+    CHECK(guard.run(answers_in(101ms), {.deadline = 100ms}));
+    CHECK_FALSE(guard.run(answers_in(100ms), {.deadline = 100ms}));
+    world.clock.advance(1s);
+    CHECK(guard.run(answers_in(100ms), {.deadline = 100ms}));
+    CHECK(guard.run(answers_in(100ms), {.deadline = 100ms}));
+}
+
 TEST_CASE("an attempt counts with its time if it was answered, also with an error") {
     using Sample = std::pair<std::uint32_t, Duration>;
     const auto ends_after = [](Duration took, Error error) {
@@ -381,6 +407,8 @@ TEST_CASE("an attempt that an inner policy refuses is no sample") {
     breaker.force_open();
     const auto guard = world.guard(forecast, breaker);
     CHECK(guard.run(world.service(), {.deadline = 1s}).error().code() == Errc::circuit_open);
+    CHECK(forecast.snapshot().samples == 0);
+    CHECK(world.guard(forecast, Ends{}).run(world.service()).error().code() == Errc::deadline_exceeded);
     CHECK(forecast.snapshot().samples == 0);
 }
 
