@@ -120,6 +120,7 @@ public:
     Before reask(Lane& lane, auto& call) const noexcept {
         if (!lane.is_trial_) return before(lane, call);
         call.now();
+        lane.left_ = call.remaining();
         return proceed;
     }
 

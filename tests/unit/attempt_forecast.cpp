@@ -360,6 +360,12 @@ TEST_CASE("a trial that comes back too late, for all its answer, is not followed
     world.clock.advance(1s);
     CHECK(guard.run(answers_in(101ms), {.deadline = 100ms}));
     CHECK_FALSE(guard.run(answers_in(100ms), {.deadline = 100ms}));
+    const bw::RateLimiter limiter{
+        {.algorithm = bw::TokenBucket{.permits = 1, .period = 50ms, .burst = 1}, .max_wait = 1s}, world.store};
+    world.clock.advance(1s);
+    CHECK(limiter.try_acquire());
+    CHECK(world.guard(forecast, limiter).run(answers_in(60ms), {.deadline = 100ms}));  // after a wait of 50 ms
+    CHECK_FALSE(guard.run(answers_in(60ms), {.deadline = 100ms}));
     world.clock.advance(1s);
     CHECK(guard.run(answers_in(100ms), {.deadline = 100ms}));
     CHECK(guard.run(answers_in(100ms), {.deadline = 100ms}));
