@@ -65,11 +65,22 @@ public:
     /// next timed attempt on. Reaches this handle and its copies. An error (`invalid_options`) changes nothing.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate(options); !ok) return ok;
-        if (options.name != shared_->name)
-            return detail::invalid_option("forecast", "name", "the forecast's, " + detail::option_text(shared_->name),
-                                          options.name);
+        if (auto ok = detail::validate_same_name("forecast", "the forecast's", shared_->name, options.name); !ok)
+            return ok;
         shared_->versions.publish(Version{std::move(options)});
         return {};
+    }
+
+    /// Another handle of the same estimate, which goes by other options, of the same name; this one and its copies keep
+    /// theirs.
+    Result<AttemptForecast> reconfigured(Options options) const {
+        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_same_name("forecast", "the forecast's", shared_->name, options.name); !ok)
+            return fail(std::move(ok).error());
+        AttemptForecast other{*this};
+        other.shared_ = std::shared_ptr<Shared>{
+            new Shared{detail::Versions{Version{std::move(options)}}, shared_->name, shared_->store, shared_->cell}};
+        return other;
     }
 
     AttemptForecastSnapshot snapshot() const {

@@ -113,17 +113,15 @@ public:
     ///
     /// What the client has learned stays: circuits with what they have counted, open and forced ones (no circuit stays
     /// open for longer than the new options allow), what is spent of limits and of the retry budget, pauses, the
-    /// forecast, the cache and the connections. Calls in flight count against the new bulkhead if they hold a permit: not those that began
-    /// while there was no bulkhead. What they still take of a limit whose algorithm counts in another form by then
-    /// comes on top. An error (`invalid_options`, naming the field) changes nothing. Thread-safe; one takes place after
-    /// the other.
+    /// forecast, the cache and the connections. Calls in flight count against the new bulkhead if they hold a permit:
+    /// not those that began while there was no bulkhead. What they still take of a limit whose algorithm counts in
+    /// another form by then comes on top. An error (`invalid_options`, naming the field) changes nothing. Thread-safe;
+    /// one takes place after the other.
     Result<void> reconfigure(Options options) const { return core_->reconfigure(std::move(options)); }
 
     /// The client's circuit, bulkhead, limits, retry budget, forecast, endpoints and connections now, as JSON
     /// (`"version": 1`). Changes nothing, holds no secret.
-    nlohmann::json snapshot() const {
-        return client_snapshot(*core_->stack(), core_->transport());
-    }
+    nlohmann::json snapshot() const { return client_snapshot(*core_->stack(), core_->transport()); }
 
     /// What to keep when the process ends, as JSON: circuits, and what is spent of limits and of the retry budget.
     /// `restore_state` goes on from there, in another process at another time: a restart does not refill a quota, nor

@@ -69,7 +69,7 @@ TEST_CASE("a client begins every attempt unless it is asked to foresee") {
     const Client client = world.client({.circuit_breaker = {.trip = bw::never}, .forecast = {.minimum_samples = 1}});
     for (int n = 0; n < 30; ++n) (void)client.get("/x", {.timeout = 100ms, .deadline = 100ms});
     CHECK(world.service.count() == 30);
-    CHECK(client.forecast() == nullptr);
+    CHECK_FALSE(client.forecast());
     CHECK(client.snapshot()["forecast"] == nullptr);
 }
 
@@ -90,6 +90,21 @@ TEST_CASE("a client that foresees does not send what would come too late, and sa
     CHECK(client.get("/x", {.deadline = 1s}));
     CHECK(*world.lines == Lines{"GET /x -> refused: the deadline is too near for another attempt",
                                 "GET /x -> 200 (800 ms) attempt 1/4"});
+}
+
+TEST_CASE("a reconfigured client expects what it expected") {
+    const World world;
+    const Client client = world.client();
+    world.teach(client);
+    bw::ClientOptions options = client.options();
+    options.forecast.quantile = 0.9;
+    REQUIRE(client.reconfigure(options));
+    CHECK(client.forecast()->snapshot().samples == 4);
+    CHECK(client.get("/x", {.deadline = 120ms}).error().is_refusal(Errc::deadline_too_near));
+    options.forecast.quantile = std::nullopt;
+    REQUIRE(client.reconfigure(options));
+    CHECK_FALSE(client.forecast());
+    CHECK(client.get("/x", {.deadline = 120ms}).error().code() != Errc::deadline_too_near);
 }
 
 TEST_CASE("a client's retry that would come too late is not waited for, and the log tells the attempt") {

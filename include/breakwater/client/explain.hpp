@@ -31,7 +31,7 @@ Explanation explain(const ResilientClient<Transport, Store, Policies>& client) {
     explain_policy(client.rate_limiter(), explainer);
     if (const auto bulkhead = client.bulkhead()) explain_policy(*bulkhead, explainer);
     explain_policy(client.circuit_breaker(), explainer);
-    if (const auto* forecast = client.forecast()) explain_policy(*forecast, explainer);
+    if (const auto forecast = client.forecast()) explain_policy(*forecast, explainer);
     explain_retry(options.retry, &options.retry_budget, explainer);
     explain_policy(Deadline{timeouts.deadline}, explainer);
     if (options.fallback.answer) explainer.layer("fallback", "answers in place of a failure");

@@ -3,6 +3,7 @@
 #include <breakwater/attempt_forecast.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
 
 #include <optional>
@@ -19,8 +20,14 @@ public:
     static constexpr Place place = Place::forecast;
     using Lane = typename AttemptForecast<StoreType>::Lane;
 
-    ClientForecastPolicy(const std::string& name, const ClientForecastOptions& options, const StoreType& store) {
-        if (options.quantile) forecast_.emplace(forecast_options(name, options), store);
+    /// Goes on with what `before` has learned, if that is not null.
+    ClientForecastPolicy(const std::string& name, const ClientForecastOptions& options, const StoreType& store,
+                         const AttemptForecast<StoreType>* before = nullptr) {
+        if (!options.quantile) return;
+        if (before != nullptr)
+            forecast_ = value_or_throw(before->reconfigured(forecast_options(name, options)));
+        else
+            forecast_.emplace(forecast_options(name, options), store);
     }
 
     /// Null if the client has none.

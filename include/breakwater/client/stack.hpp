@@ -64,7 +64,7 @@ struct ClientStack {
               CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
               FallbackPolicy{options.fallback},
               RetryPolicy{options.retry, budget_of(options, store, before)},
-              ForecastPolicy{options.name, options.forecast, store},
+              ForecastPolicy{options.name, options.forecast, store, before == nullptr ? nullptr : before->forecast()},
               Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store,
                        before == nullptr ? nullptr : &before->circuits()},
               ClientBulkheadPolicy{options.name, options.bulkhead,
