@@ -110,6 +110,9 @@ Table table_of_code() {
     CHECK(budget.name.empty());
     t["retry_budget"] = "ratio " + (budget.ratio ? bw::detail::option_text(*budget.ratio) : "none") +
                         ", floor_per_second " + text(budget.floor_per_second) + ", burst " + text(budget.burst);
+    const auto& forecast = o.forecast;
+    t["forecast"] = "quantile " + none(!forecast.quantile) + ", minimum_samples " + text(forecast.minimum_samples) +
+                    ", max_samples " + text(forecast.max_samples) + ", trial_interval " + text(forecast.trial_interval);
     t["cache"] = "ttl " + none(!o.cache.ttl) + ", stale_if_error " + text(o.cache.stale_if_error) + ", lifetime " +
                  (o.cache.lifetime == bw::CacheLifetime::answer_first ? "answer_first" : "SOMETHING");
     const auto* on = o.fallback.on.target<bool (*)(const bw::Error&) noexcept>();
