@@ -46,6 +46,7 @@ breakwater_component(core
         keyed/hash.hpp
         keyed/index.hpp
         keyed/label.hpp
+        keyed/limiter_table.hpp
         keyed/name.hpp
         keyed/options.hpp
         keyed/pages.hpp

@@ -115,7 +115,7 @@ fault "a linear backoff wraps" backoff.hpp unit/backoff 'base.count() > cap.coun
 fault "a retry begins after max_elapsed" retry.hpp unit/retry '*options.max_elapsed - delay' '*options.max_elapsed'
 fault "a paused key is forgotten" rate_limiter/steps.hpp unit/keyed \
     'PauseMachine::is_fresh(store_.peek(pause_), rules_.pause, now)' 'true'
-fault "a limiter that took a place is used before that time" keyed/rate_limiter.hpp unit/keyed \
+fault "a limiter that took a place is used before that time" keyed/limiter_table.hpp unit/keyed \
     'early > Duration{0} &&' 'false &&'
 fault "nobody is told that an index line ran over" keyed/index.hpp unit/keyed_hash 'change(line, 1, one_gone_on);' ''
 

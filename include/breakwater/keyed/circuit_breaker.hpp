@@ -93,10 +93,10 @@ public:
         const Table& old = *shared_->table;
         const auto table = std::make_shared<Table>(options.max_keys, [&] { return adapted(old.shared()); });
         const auto adopt = [&](const Pin& pin) {
-            Breaker made = adapted(pin);
+            Breaker heir = adapted(pin);
             table->insert(
                 pin.hash(), pin.label(), pin.born(), [](const Breaker& other) noexcept { return can_go(other); },
-                [&]() noexcept -> Breaker { return std::move(made); });
+                [&]() noexcept -> Breaker { return std::move(heir); });
         };
         old.for_each([&](const Pin& pin) {
             if (!can_go(*pin)) adopt(pin);

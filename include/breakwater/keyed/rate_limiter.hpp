@@ -1,14 +1,12 @@
 #pragma once
 
-#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/keyed/by.hpp>
+#include <breakwater/keyed/limiter_table.hpp>
 #include <breakwater/keyed/name.hpp>
 #include <breakwater/keyed/options.hpp>
-#include <breakwater/keyed/table.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/policy.hpp>
-#include <breakwater/rate_limiter/machine.hpp>
 #include <breakwater/rate_limiter/state.hpp>
 #include <breakwater/rate_limiter/steps.hpp>
 #include <breakwater/result.hpp>
@@ -22,7 +20,6 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,24 +33,6 @@ struct KeyedRateLimiterSnapshot {
     std::vector<RateLimiterSnapshot> limiters{};
     RateLimiterSnapshot shared{};  ///< Of the keys that found no place.
 };
-
-namespace detail {
-
-/// A cell that stands where it is declared.
-template <class Cell>
-struct CellInPlace {
-    mutable Cell cell;
-    Cell& operator*() const noexcept { return cell; }
-};
-
-/// What a keyed limiter keeps for one key.
-template <class Rate, class Pause>
-struct LimiterCells {
-    Rate rate;
-    Pause pause;
-};
-
-}  // namespace detail
 
 /// A rate limiter for each key (tenant, user, host …), all of one rule.
 ///
@@ -71,23 +50,8 @@ struct LimiterCells {
 /// On a store whose cells do not stand in this process, a key's cells are named after it.
 template <RateAlgorithm AlgorithmType = AnyAlgorithm, Store StoreType = MemoryStore<>>
 class KeyedRateLimiter {
-    using Machine = RateMachine<AlgorithmType>;
-    using Steps = LimiterSteps<AlgorithmType, StoreType>;
-    using Rules = LimiterRules<AlgorithmType>;
-    using Cell = typename Steps::Cell;
-    using PauseCell = typename Steps::PauseCell;
-    static constexpr bool in_place = KeepsObjects<StoreType>;
-    template <class C>
-    using Kept = std::conditional_t<in_place, detail::CellInPlace<C>, std::shared_ptr<C>>;
-    using Cells = detail::LimiterCells<Kept<Cell>, Kept<PauseCell>>;
-    using Table = KeyedTable<Cells>;
-
-    struct Shared {
-        KeyedRateLimiterOptions<AlgorithmType> options;
-        Rules rules;
-        StoreType store;
-        std::shared_ptr<Table> table;
-    };
+    using Table = LimiterTable<AlgorithmType, StoreType>;
+    using Pin = typename Table::Pin;
 
 public:
     static constexpr Place place = Place::admission;
@@ -96,7 +60,7 @@ public:
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
     explicit KeyedRateLimiter(Options options, StoreType store = StoreType{})
-        : shared_{build(std::move(options), std::move(store))} {}
+        : table_{build(std::move(options), std::move(store))} {}
     explicit KeyedRateLimiter(Algorithm algorithm, StoreType store = StoreType{})
         : KeyedRateLimiter{Options{.each = {.algorithm = std::move(algorithm)}}, std::move(store)} {}
 
@@ -112,34 +76,20 @@ public:
     /// `max_keys` or the form in which the algorithm counts is another.
     Result<KeyedRateLimiter> reconfigured(Options options) const {
         if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        if (auto ok =
-                detail::validate_same_name("each", "the limiters'", shared_->options.each.name, options.each.name);
-            !ok)
+        const std::string& own = this->options().each.name;
+        if (auto ok = detail::validate_same_name("each", "the limiters'", own, options.each.name); !ok)
             return fail(std::move(ok).error());
         KeyedRateLimiter next{*this};
-        next.shared_ = build(std::move(options), shared_->store, shared_.get());
-        if (next.shared_->table == shared_->table) return next;
-        LazyNow now{clock()};
-        const auto carry = [&](const Cells& from, const Pin& to) {
-            auto at = no_earlier(to, now);
-            next.steps(*to).carry_over(steps(from), at);
-            next.steps(*to).heed_as(steps(from), at);
-        };
-        shared_->table->for_each([&](const Pin& pin) {
-            // Elsewhere a key's cells are found by its name, which a label that is cut short does not tell.
-            const bool has_name = in_place || shared_->table->hash(pin.label()) == pin.hash();
-            if (has_name && !steps(*pin).is_fresh(now())) carry(*pin, next.insert(pin.hash(), pin.label(), now()));
-        });
-        carry(*shared_->table->shared(), next.shared_->table->shared());
+        next.table_ = std::make_shared<const Table>(std::move(options), *table_);
         return next;
     }
 
     /// Takes `permits` of this key now or not at all; refusals as of `RateLimiter::try_acquire`.
     Result<void> try_acquire(std::string_view key, std::int64_t permits = 1) const noexcept {
         LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
-        auto at = no_earlier(pin, now);
-        const Grant grant = steps(*pin).take(permits, at);
+        const Pin pin = table_->find_or_insert(key, now);
+        auto at = Table::no_earlier(pin, now);
+        const Grant grant = table_->steps(pin).take(permits, at);
         if (grant.granted) return {};
         return fail(refusal_of(pin, grant));
     }
@@ -149,11 +99,11 @@ public:
     Result<void> acquire(std::string_view key, std::int64_t permits, Duration max_wait,
                          const std::stop_token& stop = {}) const {
         LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
+        const Pin pin = table_->find_or_insert(key, now);
         const Instant give_up = now() + std::min<Duration>(max_wait, std::chrono::hours{24});
-        auto at = no_earlier(pin, now);
+        auto at = Table::no_earlier(pin, now);
         for (;;) {
-            const Grant grant = steps(*pin).take(permits, at);
+            const Grant grant = table_->steps(pin).take(permits, at);
             if (grant.granted) return {};
             if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(pin, grant));
             if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
@@ -163,56 +113,42 @@ public:
 
     /// Gives permits of this key back that were taken and not used.
     void give_back(std::string_view key, std::int64_t permits = 1) const noexcept {
-        LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
-        auto at = no_earlier(pin, now);
-        steps(*pin).give_back(permits, at);
+        with_limiter_of(key, [&](auto steps, auto& now) { steps.give_back(permits, now); });
     }
 
     /// Refuses this key until `t` of the store's clock, at most `max_pause` from now; nothing accrues meanwhile.
     /// Returns how long the pause lasts.
     Duration pause_until(std::string_view key, Instant t) const noexcept {
-        LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
-        auto at = no_earlier(pin, now);
-        return steps(*pin).pause_until(t, at);
+        return with_limiter_of(key, [&](auto steps, auto& now) { return steps.pause_until(t, now); });
     }
     Duration pause_for(std::string_view key, Duration span) const noexcept {
-        LazyNow now{clock()};
-        return pause_until(key, now() + std::min(span, options().each.max_pause));
+        return pause_until(key, clock().now() + std::min(span, options().each.max_pause));
     }
     /// Heeds what a service says it still allows under this key: as `RateLimiter::limit_to`.
     Duration limit_to(std::string_view key, std::int64_t permits, Duration span) const noexcept {
-        LazyNow now{clock()};
-        return limit_to(find_or_insert(key, now), permits, span, now);
+        return with_limiter_of(key, [&](auto steps, auto& now) { return steps.limit_to(permits, span, now); });
     }
 
     /// How long until `permits` of this key could be taken: zero if now, `Duration::max()` if never. Takes nothing and
     /// makes nothing: of a key not known it tells what a new limiter would, or the shared one if there is no place.
     Duration retry_after(std::string_view key, std::int64_t permits = 1) const noexcept {
-        const Shared& shared = *shared_;
         LazyNow now{clock()};
-        Pin pin = shared.table->find_surely(shared.table->hash(key));
-        if (!pin && !in_place) pin = find_or_insert(key, now);
-        if (!pin && shared.table->is_full()) pin = shared.table->shared();
-        if (!pin) {
-            const Grant grant = Algorithm::peek({}, shared.rules.rate.prepared, permits, now());
-            return grant.never ? Duration::max() : grant.retry_after;
-        }
-        auto at = no_earlier(pin, now);
-        return steps(*pin).retry_after(permits, at());
+        const Pin pin = table_->find(key, now);
+        if (pin) return table_->steps(pin).retry_after(permits, Table::not_before(pin, now()));
+        const Grant grant = Algorithm::peek({}, table_->rules().rate.prepared, permits, now());
+        return grant.never ? Duration::max() : grant.retry_after;
     }
 
     /// At most `most` limiters that are not full. Looks at every key, without a lock: about 20 ms for a million.
     KeyedRateLimiterSnapshot snapshot(std::size_t most = 100) const {
         const Instant now = clock().now();
-        KeyedRateLimiterSnapshot seen{.name = std::string{name()}, .counts = shared_->table->counts()};
+        KeyedRateLimiterSnapshot seen{.name = std::string{name()}, .counts = table_->counts()};
         std::vector<RateLimiterSnapshot>& busiest = seen.limiters;  // a heap with the least busy one in front
         const auto is_busier = [](const RateLimiterSnapshot& a, const RateLimiterSnapshot& b) {
             return a.retry_after != b.retry_after ? a.retry_after > b.retry_after : a.available < b.available;
         };
-        shared_->table->for_each([&](const Pin& pin) {
-            if (most == 0 || is_fresh(*pin, now)) return;
+        table_->for_each([&](const Pin& pin) {
+            if (most == 0 || table_->is_fresh(pin, now)) return;
             busiest.push_back(look(pin, now));
             std::ranges::push_heap(busiest, is_busier);
             if (busiest.size() <= most) return;
@@ -220,7 +156,7 @@ public:
             busiest.pop_back();
         });
         std::ranges::sort_heap(busiest, is_busier);
-        seen.shared = look(shared_->table->shared(), now);
+        seen.shared = look(table_->shared(), now);
         return seen;
     }
 
@@ -229,19 +165,19 @@ public:
     template <class F>
     void save(F use) const {
         const Instant now = clock().now();
-        shared_->table->for_each([&](const Pin& pin) {
-            if (!is_fresh(*pin, now)) use(std::string{pin.label()}, steps(*pin).save(not_before(pin, now)));
+        table_->for_each([&](const Pin& pin) {
+            if (table_->is_fresh(pin, now)) return;
+            use(std::string{pin.label()}, table_->steps(pin).save(Table::not_before(pin, now)));
         });
     }
     void restore(std::string_view key, const SavedLimiter& saved, Duration age) const noexcept {
         LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
-        steps(*pin).restore(saved, age, now());
+        table_->steps(table_->find_or_insert(key, now)).restore(saved, age, now());
     }
 
-    std::string_view name() const noexcept { return shared_->options.each.name; }
-    const Options& options() const noexcept { return shared_->options; }
-    const auto& clock() const noexcept { return shared_->store.clock(); }
+    std::string_view name() const noexcept { return options().each.name; }
+    const Options& options() const noexcept { return table_->options(); }
+    const auto& clock() const noexcept { return table_->clock(); }
 
     // The policy. Its key is the call's (`CallOptions::key`), unless a function says otherwise.
 
@@ -258,7 +194,7 @@ public:
 
     private:
         friend KeyedRateLimiter;
-        typename Table::Pin pin_;
+        Pin pin_;
         Duration waited_{};
         std::uint64_t permit_ = 0;  // 1 + the number of attempts made when it was taken; 0 if there is none
     };
@@ -266,14 +202,14 @@ public:
     /// Lets the call pass under this key; to be called before `before`, once for each passage.
     void place_under(Lane& lane, std::string_view key) const noexcept {
         LazyNow now{clock()};
-        lane.pin_ = find_or_insert(key, now);
+        lane.pin_ = table_->find_or_insert(key, now);
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
         const Grant grant = with_now(call, clock(), [&](auto& now) {
-            if (!lane.has_key()) lane.pin_ = find_or_insert(call.key(), now);
-            auto at = no_earlier(lane.pin_, now);
-            return steps(*lane.pin_).take(1, at);
+            if (!lane.has_key()) lane.pin_ = table_->find_or_insert(call.key(), now);
+            auto at = Table::no_earlier(lane.pin_, now);
+            return table_->steps(lane.pin_).take(1, at);
         });
         if (!grant.granted) return wait_or_reject(grant, options().each.max_wait, lane.waited_);
         lane.permit_ = std::uint64_t{1} + call.attempt;
@@ -289,9 +225,9 @@ public:
 
     /// As `limit_to`, in a pipeline.
     void heed_quota(std::string_view key, std::int64_t permits, Duration span, auto& call) const noexcept {
-        LazyNow now{clock()};
-        const Pin pin = find_or_insert(key, now);
-        tell_of_pause(pin, limit_to(pin, permits, span, now), call);
+        with_limiter_of(key, [&](auto steps, auto& now, const Pin& pin) {
+            tell_of_pause(pin, steps.limit_to(permits, span, now), call);
+        });
     }
 
     Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
@@ -299,95 +235,24 @@ public:
     }
 
 private:
-    using Pin = typename Table::Pin;
-
-    /// With the table of `old`, if there is one and it fits.
-    static std::shared_ptr<const Shared> build(Options options, StoreType store, const Shared* old = nullptr) {
+    static std::shared_ptr<const Table> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
-        const auto& each = options.each;
-        Rules rules = rules_of(each);
-        const auto make = [&] {
-            return std::make_shared<Table>(options.max_keys, [&] { return make_cells(store, each.name, "*", rules); });
-        };
-        const auto find_or_make = [&](const std::string& layout) {
-            if constexpr (in_place)
-                return store.template object<Table>("keyed rate", each.name, layout, make);
-            else
-                return make();
-        };
-        std::shared_ptr<Table> table;
-        if (old == nullptr) {
-            table = find_or_make(rules.rate.layout);
-        } else if (old->rules.rate.layout == rules.rate.layout && old->options.max_keys == options.max_keys) {
-            table = old->table;
-        } else {
-            table = find_or_make(rules.rate.layout);
-            if (table->counts().max_keys != options.max_keys)  // one that was made for another number of keys
-                table = find_or_make(rules.rate.layout + " for " + std::to_string(options.max_keys));
-        }
-        return std::make_shared<const Shared>(
-            Shared{std::move(options), std::move(rules), std::move(store), std::move(table)});
+        return std::make_shared<const Table>(std::move(options), std::move(store));
     }
 
-    static Cells make_cells(const StoreType& store, const std::string& name, std::string_view key,
-                            const Rules& rules) noexcept(in_place) {
-        if constexpr (in_place) {
-            return Cells{{Cell{rules.rate}}, {PauseCell{rules.pause}}};
-        } else {
-            const std::string whole = name.empty() ? name : std::string{name}.append(" ").append(key);
-            return Cells{store.template cell<Machine>("rate", whole, rules.rate),
-                         store.template cell<PauseMachine>("pause", whole, rules.pause)};
-        }
-    }
-
-    Pin find_or_insert(std::string_view key, auto& now) const noexcept {
-        Table& table = *shared_->table;
-        const KeyHash hash = table.hash(key);
-        if (Pin found = table.find(hash)) [[likely]]
-            return found;
-        return insert(hash, key, now());
-    }
-    [[gnu::noinline]] Pin insert(const KeyHash& hash, std::string_view key, Instant now) const noexcept {
-        const Shared& shared = *shared_;
-        const std::string& name = shared.options.each.name;
-        const auto can_go = [&](const Cells& cells) noexcept { return is_fresh(cells, now); };
-        if constexpr (in_place) {
-            return shared.table->insert(hash, key, now, can_go,
-                                        [&]() noexcept { return make_cells(shared.store, name, key, shared.rules); });
-        } else {
-            BREAKWATER_TRY {
-                Cells made = make_cells(shared.store, name, key, shared.rules);
-                return shared.table->insert(hash, key, now, can_go, [&]() noexcept { return std::move(made); });
-            }
-            BREAKWATER_CATCH_ALL {  // no memory: no cell of its own
-                return shared.table->shared();
-            }
-        }
-    }
-
-    bool is_fresh(const Cells& cells, Instant now) const noexcept {
-        if (!in_place && !name().empty()) return true;  // the store keeps it under its name
-        return steps(cells).is_fresh(now);
-    }
-
-    Steps steps(const Cells& cells) const noexcept {
-        return {shared_->store, shared_->rules, *cells.rate, *cells.pause};
-    }
-    /// A limiter that took another's place is not used at an earlier time than that, whoever read the clock before: the
-    /// other one's permits were not all back then.
-    static auto no_earlier(const Pin& pin, auto& now) noexcept {
-        return [&pin, &now] { return not_before(pin, now()); };
-    }
-    static Instant not_before(const Pin& pin, Instant now) noexcept {
-        const Duration early = pin.born() - now;
-        return early > Duration{0} && early <= clock_tolerance ? pin.born() : now;
-    }
-    Duration limit_to(const Pin& pin, std::int64_t permits, Duration span, auto& now) const noexcept {
-        auto at = no_earlier(pin, now);
-        return steps(*pin).limit_to(permits, span, at);
+    /// What `use(steps, now)` or `use(steps, now, pin)` gives.
+    template <class F>
+    auto with_limiter_of(std::string_view key, F use) const noexcept {
+        LazyNow now{clock()};
+        const Pin pin = table_->find_or_insert(key, now);
+        auto at = Table::no_earlier(pin, now);
+        if constexpr (requires { use(table_->steps(pin), at, pin); })
+            return use(table_->steps(pin), at, pin);
+        else
+            return use(table_->steps(pin), at);
     }
     RateLimiterSnapshot look(const Pin& pin, Instant now) const {
-        return steps(*pin).snapshot(pin.label(), not_before(pin, now));
+        return table_->steps(pin).snapshot(pin.label(), Table::not_before(pin, now));
     }
 
     Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {
@@ -400,9 +265,10 @@ private:
     /// Retry-After.
     [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
         const Duration paused = with_now(call, clock(), [&](auto& now) {
-            auto at = no_earlier(lane.pin_, now);
-            if (lane.permit_ == std::uint64_t{1} + call.attempt) steps(*lane.pin_).give_back(1, at);
-            return steps(*lane.pin_).heed(error, at);
+            auto at = Table::no_earlier(lane.pin_, now);
+            const auto steps = table_->steps(lane.pin_);
+            if (lane.permit_ == std::uint64_t{1} + call.attempt) steps.give_back(1, at);
+            return steps.heed(error, at);
         });
         lane.permit_ = 0;
         tell_of_pause(lane.pin_, paused, call);
@@ -413,7 +279,7 @@ private:
         call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});
     }
 
-    std::shared_ptr<const Shared> shared_;
+    std::shared_ptr<const Table> table_;
 };
 
 template <Store S>
