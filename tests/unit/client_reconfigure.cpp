@@ -247,6 +247,26 @@ TEST_CASE("a client without a name keeps what it knows all the same") {
     CHECK(client.circuit_breaker().snapshot().counts.failures == 2);
 }
 
+TEST_CASE("a client without a name remembers the circuits and limits that it did not ask for a while") {
+    const ManualClock clock;
+    clock.advance(1h);
+    bw::ClientOptions options{.circuit_breaker = {.trip = bw::ConsecutiveFailures{2}},
+                              .rate_limit = {.per_endpoint = {.algorithm = daily(3)}},
+                              .retry = {.max_retries = 0}};
+    const Client client{options, bw::ScriptedTransport::always(bw::Error{Errc::connect_failed}), Store{clock}};
+    for (int i = 0; i < 2; ++i) CHECK_FALSE(client.get("https://dead.test/x"));
+    options.circuits.per = bw::by_client();
+    options.rate_limit.per_endpoint.algorithm = bw::no_limit;
+    REQUIRE(client.reconfigure(options));
+    CHECK(client.get("https://dead.test/x").error().code() == Errc::connect_failed);
+    options.circuits.per = bw::by_host();
+    options.rate_limit.per_endpoint.algorithm = daily(3);
+    REQUIRE(client.reconfigure(options));
+    CHECK(client.get("https://dead.test/x").error().code() == Errc::circuit_open);
+    CHECK(client.get("https://other.test/x").error().code() == Errc::connect_failed);
+    CHECK(client.get("https://other.test/x").error().code() == Errc::rate_limited);
+}
+
 TEST_CASE("a window keeps its outcomes, as many as its new size can hold") {
     World world{World::of_one_host(
         {.circuit_breaker = {.trip = bw::FailureRate{.ratio = 0.5, .window = bw::CountWindow{10}, .minimum_calls = 8}},
