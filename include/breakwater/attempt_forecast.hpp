@@ -64,9 +64,7 @@ public:
     /// Goes on by other options, of the same name; what was learned is kept, and another quantile holds from the
     /// next timed attempt on. Reaches this handle and its copies. An error (`invalid_options`) changes nothing.
     Result<void> reconfigure(Options options) const {
-        if (auto ok = validate(options); !ok) return ok;
-        if (auto ok = detail::validate_same_name("forecast", "the forecast's", shared_->name, options.name); !ok)
-            return ok;
+        if (auto ok = validate_next(options); !ok) return ok;
         shared_->versions.publish(Version{std::move(options)});
         return {};
     }
@@ -74,9 +72,7 @@ public:
     /// Another handle of the same estimate, which goes by other options, of the same name; this one and its copies keep
     /// theirs.
     Result<AttemptForecast> reconfigured(Options options) const {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        if (auto ok = detail::validate_same_name("forecast", "the forecast's", shared_->name, options.name); !ok)
-            return fail(std::move(ok).error());
+        if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
         AttemptForecast other{*this};
         other.shared_ = std::shared_ptr<Shared>{
             new Shared{detail::Versions{Version{std::move(options)}}, shared_->name, shared_->store, shared_->cell}};
@@ -167,6 +163,12 @@ private:
         Instant at;
         Instant operator()() const noexcept { return at; }
     };
+
+    /// Options to go on by.
+    Result<void> validate_next(const Options& options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        return detail::validate_same_name("forecast", "the forecast's", shared_->name, options.name);
+    }
 
     static Machine::Options prepare(const Options& options) noexcept {
         return {.rule = {.quantile = static_cast<std::uint32_t>(std::lround(options.quantile * 10'000)),

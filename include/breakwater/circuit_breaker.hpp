@@ -73,9 +73,7 @@ public:
     /// Handles made apart that share the circuit by name keep their own options. An error (`invalid_options`) changes
     /// nothing. Memory of the old options is kept until the last handle goes.
     Result<void> reconfigure(Options options) const {
-        if (auto ok = validate(options); !ok) return ok;
-        if (auto ok = detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name); !ok)
-            return ok;
+        if (auto ok = validate_next(options); !ok) return ok;
         shared_->versions.update([&](const Version& old) { return adapted(std::move(options), old); });
         return {};
     }
@@ -83,9 +81,7 @@ public:
     /// Another handle of the same circuit, which goes by other options, of the same name: as if by `reconfigure`, but
     /// this handle and its copies keep theirs.
     Result<CircuitBreaker> reconfigured(Options options) const {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        if (auto ok = detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name); !ok)
-            return fail(std::move(ok).error());
+        if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
         const auto seed = options.seed;
         CircuitBreaker other{*this};
         other.shared_ = std::shared_ptr<Shared>{
@@ -259,6 +255,12 @@ public:
     }
 
 private:
+    /// Options to go on by.
+    Result<void> validate_next(const Options& options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        return detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name);
+    }
+
     /// Has the circuit go on by these options.
     Version adapted(Options options, const Version& old) const {
         Version next{std::move(options)};

@@ -142,9 +142,7 @@ public:
     /// name keep their own options. An error (`invalid_options`) changes nothing. Memory of the old options is kept
     /// until the last handle goes.
     Result<void> reconfigure(Options options) const {
-        if (auto ok = validate(options); !ok) return ok;
-        if (auto ok = detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name); !ok)
-            return ok;
+        if (auto ok = validate_next(options); !ok) return ok;
         shared_->versions.update([&](const Version& old) { return adapted(std::move(options), old); });
         return {};
     }
@@ -153,9 +151,7 @@ public:
     /// this handle and its copies keep theirs. What is taken by these later is seen by the other if the algorithms
     /// count in the same form: buckets of equal rate, windows of equal length.
     Result<RateLimiter> reconfigured(Options options) const {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        if (auto ok = detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name); !ok)
-            return fail(std::move(ok).error());
+        if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
         RateLimiter other{*this};
         other.shared_ =
             std::shared_ptr<Shared>{new Shared{detail::Versions{adapted(std::move(options), shared_->version())},
@@ -241,6 +237,12 @@ public:
 
 private:
     friend Reservation;
+
+    /// Options to go on by.
+    Result<void> validate_next(const Options& options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        return detail::validate_same_name("rate_limit", "the limiter's", shared_->name, options.name);
+    }
 
     /// Has the limiter go on by these options.
     Version adapted(Options options, const Version& old) const {

@@ -112,9 +112,7 @@ public:
     /// Goes on by other options, of the same name; what is spent is kept. Reaches this handle and its copies. An error
     /// (`invalid_options`) changes nothing.
     Result<void> reconfigure(Options options) const {
-        if (auto ok = validate(options); !ok) return ok;
-        if (auto ok = detail::validate_same_name("retry_budget", "the budget's", shared_->name, options.name); !ok)
-            return ok;
+        if (auto ok = validate_next(options); !ok) return ok;
         shared_->versions.publish(Version{std::move(options)});
         return {};
     }
@@ -122,9 +120,7 @@ public:
     /// Another handle of the same budget, which goes by other options, of the same name; this one and its copies keep
     /// theirs.
     Result<RetryBudget> reconfigured(Options options) const {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        if (auto ok = detail::validate_same_name("retry_budget", "the budget's", shared_->name, options.name); !ok)
-            return fail(std::move(ok).error());
+        if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
         RetryBudget other{*this};
         other.shared_ = std::shared_ptr<Shared>{
             new Shared{detail::Versions{Version{std::move(options)}}, shared_->name, shared_->store, shared_->cell}};
@@ -165,6 +161,12 @@ private:
         const StoreType store;
         const std::shared_ptr<Cell> cell;
     };
+
+    /// Options to go on by.
+    Result<void> validate_next(const Options& options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        return detail::validate_same_name("retry_budget", "the budget's", shared_->name, options.name);
+    }
 
     static RetryBudgetMachine::Options prepare(const Options& options) noexcept {
         return {.per_call = std::lround(options.ratio.value_or(0) * RetryBudgetMachine::permit),
