@@ -29,15 +29,7 @@ class ClientCaller {
 public:
     explicit ClientCaller(const Core& core) : core_{core}, stack_{core.stack()} {}
 
-    Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const {
-        const std::string subject = subject_for(request.method, target);
-        if (auto ok = stack_->preparation.prepare(request, target, options); !ok) {
-            redact(ok.error(), stack_->redaction, request);
-            return fail(std::move(ok.error().set_subject(subject)));
-        }
-        if (options.save_to) return save(std::move(request), subject, options);
-        return make(std::move(request), subject, options);
-    }
+    Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const;
 
     template <class T>
     Result<T> decoded(const Method& method, std::string_view target, const RequestOptions& options) const {
@@ -145,5 +137,18 @@ private:
     const Core& core_;
     const std::shared_ptr<const typename Core::Stack> stack_;
 };
+
+// Out of the class it is not inline, and an `extern template` keeps it from being instantiated again.
+template <class Core>
+Result<Response> ClientCaller<Core>::call(Request request, std::string_view target,
+                                          const RequestOptions& options) const {
+    const std::string subject = subject_for(request.method, target);
+    if (auto ok = stack_->preparation.prepare(request, target, options); !ok) {
+        redact(ok.error(), stack_->redaction, request);
+        return fail(std::move(ok.error().set_subject(subject)));
+    }
+    if (options.save_to) return save(std::move(request), subject, options);
+    return make(std::move(request), subject, options);
+}
 
 }  // namespace breakwater

@@ -27,10 +27,7 @@ public:
     using Options = typename Stack::Options;
 
     /// Needs options that `validate` accepts.
-    ClientCore(Options options, TransportType transport, StoreType store)
-        : transport_{std::move(transport)},
-          store_{std::move(store)},
-          stack_{std::make_shared<const Stack>(Stack::completed(std::move(options)), store_)} {}
+    ClientCore(Options options, TransportType transport, StoreType store);
 
     const TransportType& transport() const noexcept { return transport_; }
     const StoreType& store() const noexcept { return store_; }
@@ -41,30 +38,10 @@ public:
         return stack_;
     }
 
-    Result<void> reconfigure(Options options) {
-        if (auto ok = validate(options); !ok) return ok;
-        options = Stack::completed(std::move(options));
-        std::shared_ptr<const Stack> old;  // holds functions of the user's: destroyed with nothing held
-        const std::scoped_lock one_at_a_time{change_mutex_};
-        old = stack();
-        if (auto ok = same_names(old->options, options); !ok) return ok;
-        auto next = std::make_shared<const Stack>(std::move(options), store_, old.get());
-        next->bulkhead_policy().adapt();
-        const std::scoped_lock lock{stack_mutex_};
-        stack_ = std::move(next);
-        return {};
-    }
+    Result<void> reconfigure(Options options);
 
     /// Goes on from what `Stack::save` told, of a client of this name.
-    Result<void> restore(const nlohmann::json& json) {
-        const auto saved = saved_state_from_json(json);
-        if (!saved) return fail(saved.error());
-        const std::scoped_lock one_at_a_time{change_mutex_};  // or it might go to a stack that is being replaced
-        const auto stack = this->stack();
-        if (auto ok = detail::validate_same_name("", "the client's", stack->options.name, saved->name); !ok) return ok;
-        stack->restore(*saved);
-        return {};
-    }
+    Result<void> restore(const nlohmann::json& json);
 
 private:
     static Result<void> same_names(const Options& old, const Options& options) {
@@ -82,5 +59,39 @@ private:
     mutable std::mutex stack_mutex_;  // of the pointer alone
     std::shared_ptr<const Stack> stack_;
 };
+
+// Out of the class they are not inline, and an `extern template` keeps them from being instantiated again.
+
+template <Transport TransportType, Store StoreType, class Policies>
+ClientCore<TransportType, StoreType, Policies>::ClientCore(Options options, TransportType transport, StoreType store)
+    : transport_{std::move(transport)},
+      store_{std::move(store)},
+      stack_{std::make_shared<const Stack>(Stack::completed(std::move(options)), store_)} {}
+
+template <Transport TransportType, Store StoreType, class Policies>
+Result<void> ClientCore<TransportType, StoreType, Policies>::reconfigure(Options options) {
+    if (auto ok = validate(options); !ok) return ok;
+    options = Stack::completed(std::move(options));
+    std::shared_ptr<const Stack> old;  // holds functions of the user's: destroyed with nothing held
+    const std::scoped_lock one_at_a_time{change_mutex_};
+    old = stack();
+    if (auto ok = same_names(old->options, options); !ok) return ok;
+    auto next = std::make_shared<const Stack>(std::move(options), store_, old.get());
+    next->bulkhead_policy().adapt();
+    const std::scoped_lock lock{stack_mutex_};
+    stack_ = std::move(next);
+    return {};
+}
+
+template <Transport TransportType, Store StoreType, class Policies>
+Result<void> ClientCore<TransportType, StoreType, Policies>::restore(const nlohmann::json& json) {
+    const auto saved = saved_state_from_json(json);
+    if (!saved) return fail(saved.error());
+    const std::scoped_lock one_at_a_time{change_mutex_};  // or it might go to a stack that is being replaced
+    const auto stack = this->stack();
+    if (auto ok = detail::validate_same_name("", "the client's", stack->options.name, saved->name); !ok) return ok;
+    stack->restore(*saved);
+    return {};
+}
 
 }  // namespace breakwater
