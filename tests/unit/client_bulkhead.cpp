@@ -1,7 +1,5 @@
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <chrono>
 #include <future>
@@ -19,7 +17,7 @@ using bw::Response;
 
 namespace {
 
-using Client = bw::ResilientClient<bw::ScriptedTransport, bw::MemoryStore<ManualClock>>;
+using Client = test::ScriptedClient;
 
 Client client_of(const bw::ScriptedTransport& service, const ManualClock& clock, bw::ClientOptions options) {
     options.base_url = "http://api.test";

@@ -1,8 +1,6 @@
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <chrono>
 #include <stdexcept>
@@ -14,8 +12,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Client = bw::ResilientClient<bw::ScriptedTransport, Store>;
+using Store = test::ScriptedStore;
+using Client = test::ScriptedClient;
 
 /// Services of which those on "dead.test", and what lies under "/broken", answer nothing.
 struct World {

@@ -1,8 +1,7 @@
 #include <breakwater/client/explain.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <optional>
 #include <sstream>

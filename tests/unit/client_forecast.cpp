@@ -1,11 +1,9 @@
 #include <breakwater/client/explain.hpp>
 #include <breakwater/client/from_json.hpp>
 #include <breakwater/observe/log.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <memory>
 #include <stop_token>
@@ -21,8 +19,8 @@ using nlohmann::json;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Client = bw::ResilientClient<bw::ScriptedTransport, Store>;
+using Store = test::ScriptedStore;
+using Client = test::ScriptedClient;
 using Lines = std::vector<std::string>;
 
 /// A service of which each answer takes 800 ms.

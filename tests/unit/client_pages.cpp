@@ -1,7 +1,5 @@
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <cstddef>
 #include <iterator>
@@ -17,7 +15,7 @@ using bw::Response;
 
 namespace {
 
-using Client = bw::ResilientClient<bw::ScriptedTransport, bw::MemoryStore<bw::ManualClock>>;
+using Client = test::ScriptedClient;
 
 struct World {
     Client client(bw::ClientOptions options = {}) const {
@@ -188,10 +186,6 @@ TEST_CASE("an anonymous call sends nothing of the client's and may go to any ori
          {"x", "", "ftp://other.test/", "https://ann:hush@other.test/", "https://other.test/a/../b"})
         CHECK(refusal(target, true) == Errc::invalid_request);
     CHECK(world.service.count() == 3);
-
-    world.answers({page("4")});
-    CHECK(world.client({.auth = bw::HeaderAuth{"User-Agent", "hush"}}).get("/x", {.anonymous = true}));
-    CHECK(world.service.requests().back().headers.get("User-Agent")->starts_with("breakwater/"));
 }
 
 TEST_CASE("a next page that has been before ends the loop with an error") {

@@ -1,10 +1,8 @@
 // A client whose options change while it works: what a call sees of that, and what the client keeps.
 #include <breakwater/client/from_json.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <chrono>
 #include <functional>
@@ -25,8 +23,8 @@ using Json = nlohmann::json;
 
 namespace {
 
-using Store = bw::MemoryStore<ManualClock>;
-using Client = bw::ResilientClient<bw::ScriptedTransport, Store>;
+using Store = test::ScriptedStore;
+using Client = test::ScriptedClient;
 
 /// A service that answers by path ("/503" with 503, "/dead" not at all), and a client of it.
 struct World {

@@ -1,10 +1,8 @@
 // Secrets are put everywhere, and everything a client says is searched for them.
 #include <breakwater/client/from_json.hpp>
 #include <breakwater/observe/log.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -19,7 +17,7 @@ using bw::Response;
 
 namespace {
 
-using Client = bw::ResilientClient<bw::ScriptedTransport, bw::MemoryStore<bw::ManualClock>>;
+using Client = test::ScriptedClient;
 
 /// In every secret; found in a word, its base64 or its encoding, too.
 constexpr std::string_view canary = "C4nary";

@@ -1,10 +1,8 @@
 // What a client keeps over a restart.
 #include <breakwater/client/saved_state.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -16,7 +14,7 @@ using namespace std::chrono_literals;
 using bw::Errc;
 using bw::Response;
 using Json = nlohmann::json;
-using Client = bw::ResilientClient<bw::ScriptedTransport, bw::MemoryStore<bw::ManualClock>>;
+using Client = test::ScriptedClient;
 
 namespace {
 

@@ -1,10 +1,8 @@
 #include <breakwater/client/from_json.hpp>
 #include <breakwater/observe/log.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <string>
 #include <utility>
@@ -17,8 +15,8 @@ using bw::HeedServer;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Client = bw::ResilientClient<bw::ScriptedTransport, Store>;
+using Store = test::ScriptedStore;
+using Client = test::ScriptedClient;
 
 struct World {
     Client client(bw::ClientRateLimitOptions limit = {}, bw::Observer observer = {}) const {

@@ -1,10 +1,8 @@
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/file_body.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <array>
 #include <cstdio>

@@ -1,9 +1,8 @@
 #include <breakwater/http/form.hpp>
 #include <breakwater/http/multipart.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <filesystem>
 #include <fstream>

@@ -1,8 +1,6 @@
 #include <breakwater/http/response.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <array>
 #include <cstddef>

@@ -1,10 +1,8 @@
 #include <breakwater/client/download.hpp>
 #include <breakwater/http/sink.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <cstdint>
 #include <filesystem>

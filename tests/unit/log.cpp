@@ -1,8 +1,6 @@
 #include <breakwater/observe/log.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <ostream>
 #include <sstream>
@@ -38,7 +36,7 @@ struct Logged {
     std::shared_ptr<Lines> lines = std::make_shared<Lines>();
     bw::ManualClock clock;
     bw::ScriptedTransport service;
-    std::optional<bw::ResilientClient<bw::ScriptedTransport, bw::MemoryStore<bw::ManualClock>>> client;
+    std::optional<test::ScriptedClient> client;
 };
 
 }  // namespace

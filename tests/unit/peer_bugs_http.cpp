@@ -1,10 +1,8 @@
 // Bugs that HTTP clients with retries had, one test each. The whole list is in peer_bugs_circuit_breaker.cpp.
 #include <breakwater/http/retry_after.hpp>
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <chrono>
 #include <string>

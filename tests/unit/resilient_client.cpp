@@ -1,7 +1,5 @@
-#include <breakwater/resilient_client.hpp>
-#include <breakwater/testing/manual_clock.hpp>
-#include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <unit/scripted_client.hpp>
 
 #include <optional>
 #include <set>
@@ -23,8 +21,8 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-using Store = bw::MemoryStore<bw::ManualClock>;
-using Client = bw::ResilientClient<bw::ScriptedTransport, Store>;
+using Store = test::ScriptedStore;
+using Client = test::ScriptedClient;
 
 /// A service that follows a script, and a store whose clock only the test moves.
 struct World {
