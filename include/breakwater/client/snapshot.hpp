@@ -16,10 +16,13 @@
 
 namespace breakwater {
 
+namespace detail {
+inline double in_ms(Duration duration) { return static_cast<double>(duration.count()) / 1'000; }
+}  // namespace detail
+
 /// As JSON; durations are milliseconds.
 template <class Json>
 void to_json(Json& json, const CircuitSnapshot& seen) {
-    const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
     json = {{"name", seen.name},
             {"state", to_string(seen.state)},
             {"forced", seen.forced},
@@ -33,19 +36,18 @@ void to_json(Json& json, const CircuitSnapshot& seen) {
             {"probes_in_flight", seen.probes_in_flight},
             {"probe_successes", seen.probe_successes},
             {"late_results", seen.late_results},
-            {"in_state_ms", ms(seen.in_state)},
-            {"retry_after_ms", seen.retry_after ? Json(ms(*seen.retry_after)) : Json(nullptr)}};
+            {"in_state_ms", detail::in_ms(seen.in_state)},
+            {"retry_after_ms", seen.retry_after ? Json(detail::in_ms(*seen.retry_after)) : Json(nullptr)}};
 }
 
 /// As JSON; durations are milliseconds, `available` is null where nothing limits.
 template <class Json>
 void to_json(Json& json, const RateLimiterSnapshot& seen) {
-    const auto ms = [](Duration d) { return static_cast<double>(d.count()) / 1000.0; };
     const bool limited = seen.available != std::numeric_limits<std::int64_t>::max();
     json = {{"name", seen.name},
             {"available", limited ? Json(seen.available) : Json(nullptr)},
-            {"paused_for_ms", ms(seen.paused_for)},
-            {"retry_after_ms", ms(seen.retry_after)}};
+            {"paused_for_ms", detail::in_ms(seen.paused_for)},
+            {"retry_after_ms", detail::in_ms(seen.retry_after)}};
 }
 
 template <class Json>
@@ -63,12 +65,12 @@ void to_json(Json& json, const RetryBudgetSnapshot& seen) {
     json = {{"name", seen.name}, {"available", seen.available ? Json(*seen.available) : Json(nullptr)}};
 }
 
-/// As JSON; `expected_us` is null while too few attempts tell.
+/// As JSON; `expected_ms` is null while too few attempts tell.
 template <class Json>
 void to_json(Json& json, const AttemptForecastSnapshot& seen) {
     const bool is_known = seen.expected > Duration{0};
     json = {{"name", seen.name},
-            {"expected_us", is_known ? Json(seen.expected.count()) : Json(nullptr)},
+            {"expected_ms", is_known ? Json(detail::in_ms(seen.expected)) : Json(nullptr)},
             {"samples", seen.samples}};
 }
 
