@@ -1,6 +1,8 @@
 // Keyed policies that go on by other options.
 #include <breakwater/keyed/circuit_breaker.hpp>
 #include <breakwater/keyed/rate_limiter.hpp>
+#include <breakwater/pipeline.hpp>
+#include <breakwater/rate_limiter.hpp>
 #include <breakwater/testing/manual_clock.hpp>
 
 #include <catch_shim.hpp>
@@ -38,6 +40,7 @@ LimitOptions limits(bw::AnyAlgorithm algorithm, std::size_t max_keys = 10) {
     return {.each = {.name = "tenants", .algorithm = algorithm}, .max_keys = max_keys};
 }
 constexpr bw::FixedWindow per_day(std::int64_t permits) { return {.permits = permits, .window = 24h}; }
+constexpr bw::FixedWindow half_a_day(std::int64_t permits) { return {.permits = permits, .window = 12h}; }
 constexpr bw::TokenBucket daily(std::int64_t permits) { return {.permits = permits, .period = 24h}; }
 
 void fail_once(const Circuits& breaker, const std::string& key) {
@@ -52,6 +55,72 @@ std::string refusal(const bw::Result<T>& result) {
 const std::string long_key(300, 'k');
 
 }  // namespace
+
+TEST_CASE("a keyed limiter goes on by other options wherever it is held, and a call under way ends by its own") {
+    const World world;
+    const Limiters limiter{limits(per_day(10)), world.store};
+    const bw::Pipeline guard{Limiters{limiter}};
+    const auto call = [&](auto f) { return guard.run(f, {.key = "a"}); };
+    CHECK(call([] { return 1; }));
+    // While this call is under way, the limit changes; then the service asks for a pause.
+    const bool is_inside = GENERATE(true, false);
+    const auto throttled = call([&]() -> bw::Result<int> {
+        if (is_inside) CHECK(limiter.reconfigure(limits(half_a_day(3))));
+        return bw::fail(bw::Error{Errc::http_status}.set_status(429).set_retry_after(2min));
+    });
+    CHECK_FALSE(throttled);
+    if (!is_inside) CHECK(limiter.reconfigure(limits(half_a_day(3))));
+    CHECK(limiter.retry_after("a") == 2min);
+    world.clock.advance(2min);
+    CHECK(call([] { return 1; }));
+    CHECK(call([] { return 1; }).error().code() == Errc::rate_limited);
+    CHECK(limiter.options().each.algorithm == bw::AnyAlgorithm{half_a_day(3)});
+    CHECK(refusal(limiter.reconfigure(limits(per_day(0)))) == "each.algorithm.permits: must be 1 to 2147483648, got 0");
+    CHECK(limiter.options().each.algorithm == bw::AnyAlgorithm{half_a_day(3)});
+}
+
+TEST_CASE("a permit that is not used goes back to the keyed limit it came from") {
+    const World world;
+    const Limiters limiter{limits(daily(10)), world.store};
+    const Limiters before = limiter.reconfigured(limits(daily(10))).value();
+    const bw::Pipeline guard{limiter,
+                             bw::RateLimiter<bw::AnyAlgorithm, Store>{bw::FixedWindow{.permits = 1}, world.store}};
+    CHECK(guard.run([] { return 1; }, {.key = "a"}));
+    CHECK_FALSE(guard.run([] { return 1; }, {.key = "a"}));  // refused further in
+    CHECK(before.try_acquire("a", 9));
+    CHECK_FALSE(before.try_acquire("a"));
+}
+
+TEST_CASE("a keyed breaker goes on by other options wherever it is held, and a call under way ends by its own") {
+    const World world;
+    const Circuits breaker{circuits(2), world.store};
+    const bw::Pipeline guard{Circuits{breaker}};
+    const auto fails = [&](auto meanwhile) {
+        return guard.run(
+            [&]() -> bw::Result<int> {
+                meanwhile();
+                return bw::fail(Errc::failure);
+            },
+            {.key = "a"});
+    };
+    CHECK_FALSE(fails([] {}));
+    SECTION("a circuit that is stricter now") {
+        CHECK(breaker.reconfigure(circuits(1)));
+        CHECK_FALSE(fails([] {}));
+        CHECK(breaker.state("a") == CircuitState::open);
+    }
+    SECTION("one that is less strict after this call") {
+        CHECK_FALSE(fails([&] { CHECK(breaker.reconfigure(circuits(5))); }));
+        CHECK(breaker.state("a") == CircuitState::open);
+    }
+    SECTION("one that is less strict") {
+        CHECK(breaker.reconfigure(circuits(5)));
+        CHECK_FALSE(fails([] {}));
+        CHECK(breaker.state("a") == CircuitState::closed);
+        CHECK(breaker.snapshot("a").counts.failures == 2);
+    }
+    CHECK(refusal(breaker.reconfigure(circuits(0))) == "each.trip.count: must be 1 to 2147483647, got 0");
+}
 
 TEST_CASE("both handles of a keyed breaker see what becomes of a circuit, each judging by its own options") {
     const World world;

@@ -2,6 +2,7 @@
 
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/detail/exceptions.hpp>
+#include <breakwater/detail/versions.hpp>
 #include <breakwater/keyed/by.hpp>
 #include <breakwater/keyed/options.hpp>
 #include <breakwater/keyed/table.hpp>
@@ -58,6 +59,7 @@ class KeyedCircuitBreaker {
         StoreType cells;  // where each key's circuit is kept under its name
         std::shared_ptr<Table> table;
     };
+    using Versions = detail::Versions<Shared>;
 
 public:
     static constexpr Place place = Place::admission;
@@ -65,7 +67,7 @@ public:
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
     explicit KeyedCircuitBreaker(Options options, StoreType store = StoreType{})
-        : shared_{build(std::move(options), std::move(store))} {}
+        : versions_{build(std::move(options), std::move(store))} {}
 
     /// As the constructor, without throwing.
     static Result<KeyedCircuitBreaker> make(Options options, StoreType store = StoreType{}) {
@@ -73,40 +75,24 @@ public:
         return KeyedCircuitBreaker{std::move(options), std::move(store)};
     }
 
-    /// Another handle of the same circuits, which goes by other options, of the same name; this one and its copies keep
-    /// theirs. What each circuit knows goes on as if by `CircuitBreaker::reconfigure`, and stays common to both; those
-    /// of keys that are new to both are each handle's own. If `max_keys` is less than there are, circuits that are not
-    /// as new come first. Looks at every key.
+    /// Goes on by other options, of the same name: for this handle, its copies and the pipelines that hold one. What
+    /// each circuit knows goes on as if by `CircuitBreaker::reconfigure`. If `max_keys` is less than there are,
+    /// circuits that are not as new come first. Calls under way end by the old options. Looks at every key; the memory
+    /// of the old options is kept until the last handle goes. An error (`invalid_options`) changes nothing.
+    Result<void> reconfigure(Options options) const {
+        if (auto ok = validate_next(options); !ok) return ok;
+        versions_->update([&](const Shared& old) { return adapted(std::move(options), old); });
+        return {};
+    }
+
+    /// Another handle of the same circuits, which goes by other options, of the same name: as if by `reconfigure`, but
+    /// this one and its copies keep theirs. Circuits stay common to both; those of keys that are new to both are each
+    /// handle's own.
     Result<KeyedCircuitBreaker> reconfigured(Options options) const {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        if (auto ok =
-                detail::validate_same_name("each", "the circuits'", shared_->options.each.name, options.each.name);
-            !ok)
-            return fail(std::move(ok).error());
-        if (are_same(options.each, shared_->options.each) && options.max_keys == shared_->options.max_keys)
-            return *this;
-        const auto adapted = [&](const Pin& pin) {
-            auto own = options.each;
-            own.name = pin->name();
-            return value_or_throw(pin->reconfigured(std::move(own)));
-        };
-        const Table& old = *shared_->table;
-        const auto table = std::make_shared<Table>(options.max_keys, [&] { return adapted(old.shared()); });
-        const auto adopt = [&](const Pin& pin) {
-            Breaker heir = adapted(pin);
-            table->insert(
-                pin.hash(), pin.label(), pin.born(), [](const Breaker& other) noexcept { return can_go(other); },
-                [&]() noexcept -> Breaker { return std::move(heir); });
-        };
-        old.for_each([&](const Pin& pin) {
-            if (!can_go(*pin)) adopt(pin);
-        });
-        old.for_each([&](const Pin& pin) {
-            if (!table->is_full() && !table->contains(pin.hash())) adopt(pin);
-        });
+        if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
         KeyedCircuitBreaker other{*this};
-        other.shared_ =
-            std::make_shared<const Shared>(Shared{std::move(options), shared_->store, shared_->cells, table});
+        if (!is_same(options, shared().options))
+            other.versions_ = std::make_shared<Versions>(adapted(std::move(options), shared()));
         return other;
     }
 
@@ -137,10 +123,11 @@ public:
 
     /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
     Result<Permit> try_acquire(std::string_view key) const {
-        Pin pin = find_or_insert(key);
+        const Shared& shared = this->shared();
+        Pin pin = find_or_insert(shared, key);
         auto permit = pin->try_acquire();
         if (!permit) return fail(std::move(permit).error());
-        return Permit{shared_->table, std::move(pin), *std::move(permit)};
+        return Permit{shared.table, std::move(pin), *std::move(permit)};
     }
 
     /// As of `CircuitBreaker`, for one key.
@@ -155,10 +142,11 @@ public:
     /// What the key's circuit looks like now. Of a key not known it tells what a new circuit would, or the shared one
     /// if there is no place. Changes nothing.
     CircuitSnapshot snapshot(std::string_view key) const {
-        const Table& table = *shared_->table;
+        const Shared& shared = this->shared();
+        const Table& table = *shared.table;
         if (const Pin pin = table.find_surely(table.hash(key))) return pin->snapshot();
         if (in_place && table.is_full()) return table.shared()->snapshot();
-        return circuit(key, shared_->options, cells_of(shared_->store)).snapshot();
+        return circuit(key, shared.options, cells_of(shared.store)).snapshot();
     }
     CircuitState state(std::string_view key) const { return snapshot(key).state; }
     /// How long the key's circuit stays open; zero if it is not, `Duration::max()` if nobody knows.
@@ -169,8 +157,9 @@ public:
 
     /// At most `most` circuits that are not as new. Looks at every key, without the table's lock.
     KeyedCircuitBreakerSnapshot snapshot(std::size_t most = 100) const {
-        KeyedCircuitBreakerSnapshot seen{.name = std::string{name()}, .counts = shared_->table->counts()};
-        shared_->table->for_each([&](const Pin& pin) {
+        const Table& table = *shared().table;
+        KeyedCircuitBreakerSnapshot seen{.name = std::string{name()}, .counts = table.counts()};
+        table.for_each([&](const Pin& pin) {
             CircuitSnapshot circuit = pin->snapshot();
             if (is_fresh(circuit)) return;
             circuit.name = pin.label();
@@ -182,7 +171,7 @@ public:
             return a_closed != b_closed ? b_closed : a.counts.failures > b.counts.failures;
         });
         if (seen.circuits.size() > most) seen.circuits.resize(most);
-        seen.shared = shared_->table->shared()->snapshot();
+        seen.shared = table.shared()->snapshot();
         return seen;
     }
 
@@ -190,7 +179,7 @@ public:
     /// whole (see `KeyLabel`) only the label is known.
     template <class F>
     void save(F use) const {
-        shared_->table->for_each([&](const Pin& pin) {
+        shared().table->for_each([&](const Pin& pin) {
             if (!is_fresh(pin->snapshot())) use(std::string{pin.label()}, pin->save());
         });
     }
@@ -198,9 +187,9 @@ public:
         find_or_insert(key)->restore(saved, age);
     }
 
-    std::string_view name() const noexcept { return shared_->options.each.name; }
-    const Options& options() const noexcept { return shared_->options; }
-    const auto& clock() const noexcept { return shared_->store.clock(); }
+    std::string_view name() const noexcept { return shared().options.each.name; }
+    const Options& options() const noexcept { return shared().options; }
+    const auto& clock() const noexcept { return shared().store.clock(); }
 
     // The policy. Its key is the call's (`CallOptions::key`), unless a function says otherwise.
 
@@ -240,7 +229,7 @@ public:
 private:
     static constexpr bool in_place = KeepsObjects<StoreType>;
 
-    static std::shared_ptr<const Shared> build(Options options, StoreType store) {
+    static std::shared_ptr<Versions> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         StoreType cells = cells_of(store);
         const auto make = [&] {
@@ -251,9 +240,43 @@ private:
             table = store.template object<Table>("keyed circuit", options.each.name, options.each.trip.layout(), make);
         else
             table = make();
-        return std::make_shared<const Shared>(
+        return std::make_shared<Versions>(
             Shared{std::move(options), std::move(store), std::move(cells), std::move(table)});
     }
+
+    /// Options to go on by.
+    Result<void> validate_next(const Options& options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        return detail::validate_same_name("each", "the circuits'", shared().options.each.name, options.each.name);
+    }
+    static bool is_same(const Options& a, const Options& b) {
+        return are_same(a.each, b.each) && a.max_keys == b.max_keys;
+    }
+    /// Has the circuits go on by these options.
+    static Shared adapted(Options options, const Shared& before) {
+        if (is_same(options, before.options)) return before;
+        const auto heir_of = [&](const Pin& pin) {
+            auto own = options.each;
+            own.name = pin->name();
+            return value_or_throw(pin->reconfigured(std::move(own)));
+        };
+        const Table& old = *before.table;
+        const auto table = std::make_shared<Table>(options.max_keys, [&] { return heir_of(old.shared()); });
+        const auto adopt = [&](const Pin& pin) {
+            Breaker heir = heir_of(pin);
+            table->insert(
+                pin.hash(), pin.label(), pin.born(), [](const Breaker& other) noexcept { return can_go(other); },
+                [&]() noexcept -> Breaker { return std::move(heir); });
+        };
+        old.for_each([&](const Pin& pin) {
+            if (!can_go(*pin)) adopt(pin);
+        });
+        old.for_each([&](const Pin& pin) {
+            if (!table->is_full() && !table->contains(pin.hash())) adopt(pin);
+        });
+        return Shared{std::move(options), before.store, before.cells, table};
+    }
+    const Shared& shared() const noexcept { return versions_->current(); }
 
     /// The circuits of a table that stands in the store are found through the table alone. Their names are for people:
     /// the cells of keys that are forgotten must not stay in the store, nor may the store hold itself alive.
@@ -270,19 +293,19 @@ private:
         return Breaker{std::move(own), cells};
     }
 
-    Pin find_or_insert(std::string_view key) const noexcept {
-        Table& table = *shared_->table;
-        const KeyHash hash = table.hash(key);
-        if (Pin found = table.find(hash)) [[likely]]
+    Pin find_or_insert(std::string_view key) const noexcept { return find_or_insert(shared(), key); }
+    static Pin find_or_insert(const Shared& shared, std::string_view key) noexcept {
+        const KeyHash hash = shared.table->hash(key);
+        if (Pin found = shared.table->find(hash)) [[likely]]
             return found;
-        return insert(hash, key);
+        return insert(shared, hash, key);
     }
-    [[gnu::noinline]] Pin insert(const KeyHash& hash, std::string_view key) const noexcept {
-        Table& table = *shared_->table;
+    [[gnu::noinline]] static Pin insert(const Shared& shared, const KeyHash& hash, std::string_view key) noexcept {
+        Table& table = *shared.table;
         BREAKWATER_TRY {  // made before the lock is taken: options may hold functions of the user's
-            Breaker made = circuit(in_place ? KeyLabel{key, hash}.text() : key, shared_->options, shared_->cells);
+            Breaker made = circuit(in_place ? KeyLabel{key, hash}.text() : key, shared.options, shared.cells);
             return table.insert(
-                hash, key, clock().now(), [](const Breaker& other) noexcept { return can_go(other); },
+                hash, key, shared.store.clock().now(), [](const Breaker& other) noexcept { return can_go(other); },
                 [&]() noexcept -> Breaker { return std::move(made); });
         }
         BREAKWATER_CATCH_ALL {  // no memory: no circuit of its own
@@ -304,7 +327,7 @@ private:
         return seen.state == CircuitState::closed && !seen.forced && seen.counts == successes && all_admitted;
     }
 
-    std::shared_ptr<const Shared> shared_;
+    std::shared_ptr<Versions> versions_;
 };
 
 template <Store S>

@@ -67,9 +67,8 @@ public:
             steps(to).heed_as(old.steps(from), at);
         };
         old.for_each([&](const Pin& pin) {
-            // Elsewhere a key's cells are found by its name, which a label that is cut short does not tell.
-            const bool has_name = in_place || table_->hash(pin.label()) == pin.hash();
-            if (has_name && !old.steps(pin).is_fresh(now())) carry(pin, insert(pin.hash(), pin.label(), now()));
+            if (old.steps(pin).is_fresh(now())) return;
+            if (const Pin here = find_or_insert_as(pin, now)) carry(pin, here);
         });
         carry(old.shared(), shared());
     }
@@ -84,6 +83,14 @@ public:
         if (Pin found = table_->find(hash)) [[likely]]
             return found;
         return insert(hash, key, now());
+    }
+    /// The limiter of a key of another such table; null if it cannot be told: where a key's cells are found by its
+    /// name, a label that is cut short is not enough.
+    Pin find_or_insert_as(const Pin& other, auto& now) const noexcept {
+        const KeyHash hash = other.hash();
+        if (!in_place && table_->hash(other.label()) != hash) return {};
+        if (Pin found = table_->find(hash)) return found;
+        return insert(hash, other.label(), now());
     }
     /// The limiter that this key has, or would share with others now; null if it would get one of its own.
     Pin find(std::string_view key, auto& now) const noexcept {
@@ -163,10 +170,10 @@ private:
     }
     Steps steps(const Cells& cells) const noexcept { return {store_, rules_, *cells.rate, *cells.pause}; }
 
-    const Options options_;
-    const LimiterRules<Algorithm> rules_ = rules_of(options_.each);
-    const StoreType store_;
-    const std::shared_ptr<Table> table_;
+    Options options_;
+    LimiterRules<Algorithm> rules_ = rules_of(options_.each);
+    StoreType store_;
+    std::shared_ptr<Table> table_;
 };
 
 }  // namespace breakwater

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/keyed/by.hpp>
 #include <breakwater/keyed/limiter_table.hpp>
@@ -51,6 +53,7 @@ struct KeyedRateLimiterSnapshot {
 template <RateAlgorithm AlgorithmType = AnyAlgorithm, Store StoreType = MemoryStore<>>
 class KeyedRateLimiter {
     using Table = LimiterTable<AlgorithmType, StoreType>;
+    using Tables = detail::Versions<Table>;
     using Pin = typename Table::Pin;
 
 public:
@@ -60,7 +63,7 @@ public:
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
     explicit KeyedRateLimiter(Options options, StoreType store = StoreType{})
-        : table_{build(std::move(options), std::move(store))} {}
+        : tables_{build(std::move(options), std::move(store))} {}
     explicit KeyedRateLimiter(Algorithm algorithm, StoreType store = StoreType{})
         : KeyedRateLimiter{Options{.each = {.algorithm = std::move(algorithm)}}, std::move(store)} {}
 
@@ -70,26 +73,33 @@ public:
         return KeyedRateLimiter{std::move(options), std::move(store)};
     }
 
-    /// Another handle of the same limiters, which goes by other options, of the same name; this one and its copies keep
-    /// theirs. What is spent stays spent and pauses go on, for each key as if by `RateLimiter::reconfigured`. If
-    /// `max_keys` is less than the keys whose limiters are not full, the ones beyond share one. Looks at every key, if
-    /// `max_keys` or the form in which the algorithm counts is another.
+    /// Goes on by other options, of the same name: for this handle, its copies and the pipelines that hold one. What is
+    /// spent stays spent and pauses go on, for each key as if by `RateLimiter::reconfigure`. If `max_keys` is less than
+    /// the keys whose limiters are not full, the ones beyond share one. Calls under way end by the old options. Looks
+    /// at every key, if `max_keys` or the form in which the algorithm counts is another; the memory of the old keys is
+    /// then kept until the last handle goes. An error (`invalid_options`) changes nothing.
+    Result<void> reconfigure(Options options) const {
+        if (auto ok = validate_next(options); !ok) return ok;
+        tables_->update([&](const Table& old) { return Table{std::move(options), old}; });
+        return {};
+    }
+
+    /// Another handle of the same limiters, which goes by other options, of the same name: as if by `reconfigure`, but
+    /// this one and its copies keep theirs.
     Result<KeyedRateLimiter> reconfigured(Options options) const {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        const std::string& own = this->options().each.name;
-        if (auto ok = detail::validate_same_name("each", "the limiters'", own, options.each.name); !ok)
-            return fail(std::move(ok).error());
+        if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
         KeyedRateLimiter next{*this};
-        next.table_ = std::make_shared<const Table>(std::move(options), *table_);
+        next.tables_ = std::make_shared<Tables>(Table{std::move(options), table()});
         return next;
     }
 
     /// Takes `permits` of this key now or not at all; refusals as of `RateLimiter::try_acquire`.
     Result<void> try_acquire(std::string_view key, std::int64_t permits = 1) const noexcept {
-        LazyNow now{clock()};
-        const Pin pin = table_->find_or_insert(key, now);
+        const Table& table = this->table();
+        LazyNow now{table.clock()};
+        const Pin pin = table.find_or_insert(key, now);
         auto at = Table::no_earlier(pin, now);
-        const Grant grant = table_->steps(pin).take(permits, at);
+        const Grant grant = table.steps(pin).take(permits, at);
         if (grant.granted) return {};
         return fail(refusal_of(pin, grant));
     }
@@ -98,12 +108,13 @@ public:
     /// longer. The key is not forgotten meanwhile.
     Result<void> acquire(std::string_view key, std::int64_t permits, Duration max_wait,
                          const std::stop_token& stop = {}) const {
-        LazyNow now{clock()};
-        const Pin pin = table_->find_or_insert(key, now);
+        const Table& table = this->table();
+        LazyNow now{table.clock()};
+        const Pin pin = table.find_or_insert(key, now);
         const Instant give_up = now() + std::min<Duration>(max_wait, std::chrono::hours{24});
         auto at = Table::no_earlier(pin, now);
         for (;;) {
-            const Grant grant = table_->steps(pin).take(permits, at);
+            const Grant grant = table.steps(pin).take(permits, at);
             if (grant.granted) return {};
             if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(pin, grant));
             if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
@@ -132,31 +143,36 @@ public:
     /// How long until `permits` of this key could be taken: zero if now, `Duration::max()` if never. Takes nothing and
     /// makes nothing: of a key not known it tells what a new limiter would, or the shared one if there is no place.
     Duration retry_after(std::string_view key, std::int64_t permits = 1) const noexcept {
-        LazyNow now{clock()};
-        const Pin pin = table_->find(key, now);
-        if (pin) return table_->steps(pin).retry_after(permits, Table::not_before(pin, now()));
-        const Grant grant = Algorithm::peek({}, table_->rules().rate.prepared, permits, now());
+        const Table& table = this->table();
+        LazyNow now{table.clock()};
+        const Pin pin = table.find(key, now);
+        if (pin) return table.steps(pin).retry_after(permits, Table::not_before(pin, now()));
+        const Grant grant = Algorithm::peek({}, table.rules().rate.prepared, permits, now());
         return grant.never ? Duration::max() : grant.retry_after;
     }
 
     /// At most `most` limiters that are not full. Looks at every key, without a lock: about 20 ms for a million.
     KeyedRateLimiterSnapshot snapshot(std::size_t most = 100) const {
-        const Instant now = clock().now();
-        KeyedRateLimiterSnapshot seen{.name = std::string{name()}, .counts = table_->counts()};
+        const Table& table = this->table();
+        const Instant now = table.clock().now();
+        const auto look = [&](const Pin& pin) {
+            return table.steps(pin).snapshot(pin.label(), Table::not_before(pin, now));
+        };
+        KeyedRateLimiterSnapshot seen{.name = std::string{name()}, .counts = table.counts()};
         std::vector<RateLimiterSnapshot>& busiest = seen.limiters;  // a heap with the least busy one in front
         const auto is_busier = [](const RateLimiterSnapshot& a, const RateLimiterSnapshot& b) {
             return a.retry_after != b.retry_after ? a.retry_after > b.retry_after : a.available < b.available;
         };
-        table_->for_each([&](const Pin& pin) {
-            if (most == 0 || table_->is_fresh(pin, now)) return;
-            busiest.push_back(look(pin, now));
+        table.for_each([&](const Pin& pin) {
+            if (most == 0 || table.is_fresh(pin, now)) return;
+            busiest.push_back(look(pin));
             std::ranges::push_heap(busiest, is_busier);
             if (busiest.size() <= most) return;
             std::ranges::pop_heap(busiest, is_busier);
             busiest.pop_back();
         });
         std::ranges::sort_heap(busiest, is_busier);
-        seen.shared = look(table_->shared(), now);
+        seen.shared = look(table.shared());
         return seen;
     }
 
@@ -164,20 +180,22 @@ public:
     /// (see `KeyLabel`) only the label is known.
     template <class F>
     void save(F use) const {
-        const Instant now = clock().now();
-        table_->for_each([&](const Pin& pin) {
-            if (table_->is_fresh(pin, now)) return;
-            use(std::string{pin.label()}, table_->steps(pin).save(Table::not_before(pin, now)));
+        const Table& table = this->table();
+        const Instant now = table.clock().now();
+        table.for_each([&](const Pin& pin) {
+            if (table.is_fresh(pin, now)) return;
+            use(std::string{pin.label()}, table.steps(pin).save(Table::not_before(pin, now)));
         });
     }
     void restore(std::string_view key, const SavedLimiter& saved, Duration age) const noexcept {
-        LazyNow now{clock()};
-        table_->steps(table_->find_or_insert(key, now)).restore(saved, age, now());
+        const Table& table = this->table();
+        LazyNow now{table.clock()};
+        table.steps(table.find_or_insert(key, now)).restore(saved, age, now());
     }
 
     std::string_view name() const noexcept { return options().each.name; }
-    const Options& options() const noexcept { return table_->options(); }
-    const auto& clock() const noexcept { return table_->clock(); }
+    const Options& options() const noexcept { return table().options(); }
+    const auto& clock() const noexcept { return table().clock(); }
 
     // The policy. Its key is the call's (`CallOptions::key`), unless a function says otherwise.
 
@@ -194,6 +212,7 @@ public:
 
     private:
         friend KeyedRateLimiter;
+        const Table* table_ = nullptr;  // where the pin is from
         Pin pin_;
         Duration waited_{};
         std::uint64_t permit_ = 0;  // 1 + the number of attempts made when it was taken; 0 if there is none
@@ -202,16 +221,16 @@ public:
     /// Lets the call pass under this key; to be called before `before`, once for each passage.
     void place_under(Lane& lane, std::string_view key) const noexcept {
         LazyNow now{clock()};
-        lane.pin_ = table_->find_or_insert(key, now);
+        place_under(lane, key, now);
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
         const Grant grant = with_now(call, clock(), [&](auto& now) {
-            if (!lane.has_key()) lane.pin_ = table_->find_or_insert(call.key(), now);
+            if (!lane.has_key()) place_under(lane, call.key(), now);
             auto at = Table::no_earlier(lane.pin_, now);
-            return table_->steps(lane.pin_).take(1, at);
+            return lane.table_->steps(lane.pin_).take(1, at);
         });
-        if (!grant.granted) return wait_or_reject(grant, options().each.max_wait, lane.waited_);
+        if (!grant.granted) return wait_or_reject(grant, lane.table_->options().each.max_wait, lane.waited_);
         lane.permit_ = std::uint64_t{1} + call.attempt;
         return proceed;
     }
@@ -235,24 +254,33 @@ public:
     }
 
 private:
-    static std::shared_ptr<const Table> build(Options options, StoreType store) {
+    static std::shared_ptr<Tables> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
-        return std::make_shared<const Table>(std::move(options), std::move(store));
+        return std::make_shared<Tables>(Table{std::move(options), std::move(store)});
+    }
+    /// Options to go on by.
+    Result<void> validate_next(const Options& options) const {
+        if (auto ok = validate(options); !ok) return ok;
+        return detail::validate_same_name("each", "the limiters'", this->options().each.name, options.each.name);
+    }
+
+    const Table& table() const noexcept { return tables_->current(); }
+    void place_under(Lane& lane, std::string_view key, auto& now) const noexcept {
+        lane.table_ = &table();
+        lane.pin_ = lane.table_->find_or_insert(key, now);
     }
 
     /// What `use(steps, now)` or `use(steps, now, pin)` gives.
     template <class F>
     auto with_limiter_of(std::string_view key, F use) const noexcept {
-        LazyNow now{clock()};
-        const Pin pin = table_->find_or_insert(key, now);
+        const Table& table = this->table();
+        LazyNow now{table.clock()};
+        const Pin pin = table.find_or_insert(key, now);
         auto at = Table::no_earlier(pin, now);
-        if constexpr (requires { use(table_->steps(pin), at, pin); })
-            return use(table_->steps(pin), at, pin);
+        if constexpr (requires { use(table.steps(pin), at, pin); })
+            return use(table.steps(pin), at, pin);
         else
-            return use(table_->steps(pin), at);
-    }
-    RateLimiterSnapshot look(const Pin& pin, Instant now) const {
-        return table_->steps(pin).snapshot(pin.label(), Table::not_before(pin, now));
+            return use(table.steps(pin), at);
     }
 
     Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {
@@ -266,8 +294,11 @@ private:
     [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
         const Duration paused = with_now(call, clock(), [&](auto& now) {
             auto at = Table::no_earlier(lane.pin_, now);
-            const auto steps = table_->steps(lane.pin_);
+            const auto steps = lane.table_->steps(lane.pin_);
             if (lane.permit_ == std::uint64_t{1} + call.attempt) steps.give_back(1, at);
+            if (const Table& table = this->table(); &table != lane.table_) [[unlikely]] {
+                if (const Pin pin = table.find_or_insert_as(lane.pin_, now)) table.steps(pin).heed(error, now);
+            }
             return steps.heed(error, at);
         });
         lane.permit_ = 0;
@@ -279,7 +310,7 @@ private:
         call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});
     }
 
-    std::shared_ptr<const Table> table_;
+    std::shared_ptr<Tables> tables_;
 };
 
 template <Store S>
