@@ -39,14 +39,12 @@ TEST_CASE("a quantile is the sample of the nearest rank, exact below 16 us") {
 }
 
 TEST_CASE("a quantile is within a sixteenth of its sample, from microseconds to a day") {
-    constexpr auto within = [] {
-        for (Duration took = 1us; took <= 24h; took += took / 37 + 1us) {
-            const Duration off = quantile_of({took}, median) - took;
-            if (off * 16 > took || off * 16 < -took) return false;
-        }
-        return true;
-    }();
-    STATIC_REQUIRE(within);
+    int beyond = 0;
+    for (Duration took = 1us; took <= 24h; took += took / 37 + 1us) {
+        const Duration off = quantile_of({took}, median) - took;
+        beyond += off * 16 > took || off * 16 < -took;
+    }
+    CHECK(beyond == 0);
 }
 
 TEST_CASE("what is shorter than nothing or longer than a day counts as that") {
