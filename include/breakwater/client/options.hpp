@@ -338,7 +338,7 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
     sample.headers = {};
     add_credential(sample.headers, options.auth);
     if (auto ok = validate(sample); !ok) return bad("auth: " + std::string{ok.error().detail()});
-    if (detail::impersonal(sample.headers) != Headers{})
+    if (!detail::impersonal(sample.headers).empty())
         return bad("auth: the header must not be Accept or User-Agent, which other hosts are told as well");
     return {};
 }
