@@ -159,9 +159,8 @@ class Pipeline {
     static_assert(
         detail::forecast_is_between<P...>(),
         "breakwater: an AttemptForecast must stand inside Fallback, Deadline and Retry, and outside CircuitBreaker, "
-        "RateLimiter, Bulkhead and AttemptTimeout. It asks for each attempt how much of the deadline is left, before "
-        "the "
-        "attempt takes permits.");
+        "RateLimiter, Bulkhead and AttemptTimeout. It looks before each attempt how much of the deadline is left, "
+        "before it takes permits.");
 
 public:
     using ClockType = std::remove_cvref_t<decltype(detail::clock_of(std::declval<const std::tuple<P...>&>()))>;
