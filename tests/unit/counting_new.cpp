@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <new>
 
-#ifndef BREAKWATER_TEST_COUNTS_NOTHING
+#ifndef BREAKWATER_TEST_THREAD_SANITIZER
 
 // All that do not align specially, array forms and all: a sanitizer replaces those left out, and then the memory of one
 // would be freed by the other. Never inline, or GCC sees malloc and delete in one place and calls them mismatched.

@@ -6,6 +6,7 @@
 
 #include <allocations.hpp>
 #include <catch_shim.hpp>
+#include <sanitized.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -100,17 +101,9 @@ void check_against_one_limiter_each(Algorithm algorithm, std::size_t max_keys, s
     if (max_keys >= 24) CHECK(counts.overflowed == 0);
 }
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
-
 /// Resident memory of this process, in bytes. A sanitizer's own memory is not to be told from it: 0 then.
 std::size_t resident() {
-#ifdef SANITIZED
-    return 0;
-#endif
+    if (test::under_address_sanitizer || test::under_thread_sanitizer) return 0;
     std::size_t pages = 0;
     std::ifstream{"/proc/self/statm"} >> pages >> pages;
     return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
