@@ -41,6 +41,7 @@ class CircuitBreaker {
     struct Version {
         CircuitBreakerOptions<Trip> options;
         Rules rules = rules_of(options);
+        std::string layout = Machine::layout(rules);
     };
     struct Shared {
         detail::Versions<Version> versions;
@@ -74,7 +75,12 @@ public:
     /// nothing. Memory of the old options is kept until the last handle goes.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate_next(options); !ok) return ok;
-        shared_->versions.update([&](const Version& old) { return adapted(std::move(options), old); });
+        Version next{std::move(options)};
+        auto fresh = next.rules.trip.make_state();  // of the user's, perhaps: before anything is held
+        shared_->versions.update([&](const Version& old) {
+            adapt(next, fresh, old);
+            return std::move(next);
+        });
         return {};
     }
 
@@ -82,11 +88,14 @@ public:
     /// this handle and its copies keep theirs.
     Result<CircuitBreaker> reconfigured(Options options) const {
         if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
-        const auto seed = options.seed;
+        Version next{std::move(options)};
+        auto fresh = next.rules.trip.make_state();
+        adapt(next, fresh, shared_->version());
+        const auto seed = next.options.seed;
         CircuitBreaker other{*this};
-        other.shared_ = std::shared_ptr<Shared>{
-            new Shared{detail::Versions{adapted(std::move(options), shared_->version())}, shared_->name, shared_->store,
-                       shared_->cell, shared_->refusal, Random{seed}}};
+        other.shared_ =
+            std::shared_ptr<Shared>{new Shared{detail::Versions{std::move(next)}, shared_->name, shared_->store,
+                                               shared_->cell, shared_->refusal, Random{seed}}};
         return other;
     }
 
@@ -137,7 +146,7 @@ public:
     /// Asks for a permit outside a pipeline. A refusal says the circuit's state and when to come back.
     Result<Permit> try_acquire() const {
         LazyNow now{clock()};
-        const auto& [options, rules] = shared_->version();
+        const auto& [options, rules, layout] = shared_->version();
         const auto admission = shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
         if (admission.admitted) return Permit{shared_, rules, admission.ticket};
         if (options.shadow) return Permit{shared_, rules, {.generation = not_counted}};
@@ -209,7 +218,7 @@ public:
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
-        const auto& [options, rules] = *(lane.version_ = &shared_->version());
+        const auto& [options, rules, layout] = *(lane.version_ = &shared_->version());
         const auto admission = with_now(call, clock(), [&](auto& now) {
             return shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
         });
@@ -261,13 +270,9 @@ private:
         return detail::validate_same_name("circuit_breaker", "the circuit's", shared_->name, options.name);
     }
 
-    /// Has the circuit go on by these options.
-    Version adapted(Options options, const Version& old) const {
-        Version next{std::move(options)};
-        std::optional<typename Trip::State> fresh;
-        if (Machine::layout(next.rules) != Machine::layout(old.rules)) fresh = next.rules.trip.make_state();
-        command(next.rules, typename Machine::Adapt{fresh ? &*fresh : nullptr});
-        return next;
+    /// Has the circuit go on by these options; `fresh` is a state of their trip rule.
+    void adapt(const Version& next, typename Trip::State& fresh, const Version& old) const noexcept {
+        command(next.rules, typename Machine::Adapt{next.layout != old.layout ? &fresh : nullptr});
     }
 
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
@@ -289,7 +294,7 @@ private:
 
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
         if (lane.ticket_.generation == not_counted) return;
-        const auto& [options, rules] = *lane.version_;
+        const auto& [options, rules, layout] = *lane.version_;
         if (!call.tag().empty() && options.uncounted_tags.contains(call.tag())) return leave(lane, call);
         const bool failed = outcome == Outcome::failure;
         const Step step{

@@ -143,7 +143,9 @@ public:
     /// until the last handle goes.
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate_next(options); !ok) return ok;
-        shared_->versions.update([&](const Version& old) { return adapted(std::move(options), old); });
+        Rules rules = rules_of(options);  // by an algorithm of the user's, perhaps: before anything is held
+        shared_->versions.update(
+            [&](const Version& old) { return adapted(std::move(options), std::move(rules), old); });
         return {};
     }
 
@@ -152,10 +154,11 @@ public:
     /// count in the same form: buckets of equal rate, windows of equal length.
     Result<RateLimiter> reconfigured(Options options) const {
         if (auto ok = validate_next(options); !ok) return fail(std::move(ok).error());
+        Rules rules = rules_of(options);
         RateLimiter other{*this};
-        other.shared_ =
-            std::shared_ptr<Shared>{new Shared{detail::Versions{adapted(std::move(options), shared_->version())},
-                                               shared_->name, shared_->store, shared_->pause}};
+        other.shared_ = std::shared_ptr<Shared>{
+            new Shared{detail::Versions{adapted(std::move(options), std::move(rules), shared_->version())},
+                       shared_->name, shared_->store, shared_->pause}};
         return other;
     }
 
@@ -245,8 +248,8 @@ private:
     }
 
     /// Has the limiter go on by these options.
-    Version adapted(Options options, const Version& old) const {
-        Version next = version_of(std::move(options), shared_->store, &old);
+    Version adapted(Options options, Rules rules, const Version& old) const {
+        Version next = version_of(std::move(options), std::move(rules), shared_->store, &old);
         LazyNow now{clock()};
         if (next.cell != old.cell) steps(next).carry_over(steps(old), now);
         return next;
@@ -255,14 +258,14 @@ private:
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         std::string name = options.name;
-        Version first = version_of(std::move(options), store, nullptr);
+        Rules rules = rules_of(options);
+        Version first = version_of(std::move(options), std::move(rules), store, nullptr);
         auto pause = store.template cell<PauseMachine>("pause", name, first.rules.pause);
         return std::shared_ptr<Shared>{
             new Shared{detail::Versions{std::move(first)}, std::move(name), std::move(store), std::move(pause)}};
     }
     /// A state of the old version's layout stays where it is.
-    static Version version_of(Options options, const StoreType& store, const Version* old) {
-        Rules rules = rules_of(options);
+    static Version version_of(Options options, Rules rules, const StoreType& store, const Version* old) {
         const bool stays = old != nullptr && old->rules.rate.layout == rules.rate.layout;
         auto cell = stays ? old->cell : store.template cell<Machine>("rate", options.name, rules.rate);
         return {std::move(options), std::move(rules), std::move(cell)};
