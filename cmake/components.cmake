@@ -79,6 +79,8 @@ breakwater_component(core
         retry/options.hpp
         retry/rules.hpp
         status_of.hpp
+        store/fleet/circuit_machine.hpp
+        store/fleet/reporters.hpp
         store/memory.hpp
         store/memory/blobs.hpp
         store/memory/cell.hpp
@@ -168,3 +170,12 @@ breakwater_component(breakwater
         transport/curl/request_settings.hpp
         transport/curl/set_option.hpp
         transport/transport.hpp)
+
+breakwater_component(redis
+    COMPONENTS core
+    PACKAGES hiredis OpenSSL
+    LINKS hiredis::hiredis OpenSSL::Crypto
+    HEADERS
+        store/redis/reply.hpp
+        store/redis/script.hpp
+        store/redis/words.hpp)

@@ -232,6 +232,39 @@ struct CircuitMachine : CircuitCommands {
         return CircuitWord{summary}.is_settled_in(record.ticket.generation) && record.tally.failures == 0;
     }
 
+protected:
+    // What a circuit that is kept elsewhere is made of, too.
+
+    /// Returns how long the circuit stays open. (Arguments by value: a record that succeeds stays in registers.)
+    [[gnu::noinline]] static constexpr Duration open(State& state, const Options& options, std::uint64_t random,
+                                                     Duration retry_after, Instant now) noexcept {
+        enter(state, CircuitState::open, now);
+        const Duration open_for = options.recovery.after(state.openings, retry_after, random);
+        state.openings += state.openings < std::numeric_limits<std::uint32_t>::max();
+        state.open_until = now + open_for;
+        options.trip.clear(state.counted);
+        return open_for;
+    }
+    /// What was forced is over at its time: an open circuit lets its first probe through, a closed one counts again.
+    static constexpr void end_force(State& state, Instant now) noexcept {
+        if (state.forced && state.forced_until != Instant::max()) [[unlikely]]
+            end_force_in_time(state, now);
+    }
+    static constexpr CircuitTransition enter(State& state, CircuitState phase, Instant now) noexcept {
+        const CircuitTransition transition{state.phase, phase};
+        // The store's time keeps generations apart even if the state was lost in between.
+        const auto time = static_cast<std::uint64_t>(std::max<std::int64_t>(now.time_since_epoch().count(), 0));
+        state.generation = std::max(state.generation + 1, time);
+        state.phase = phase;
+        state.changed = now;
+        state.successes = 0;
+        state.leases = {};
+        state.forced = false;
+        state.ramp = {};
+        state.under_way = {};
+        return transition;
+    }
+
 private:
     /// Through a closed circuit: counts the call if the rule times calls, and lets through only a share during a ramp.
     [[gnu::noinline]] static constexpr Admission admit_closed(State& state, const Options& options, const Admit& admit,
@@ -295,21 +328,6 @@ private:
     static constexpr void free_slot(State& state, const CircuitTicket& ticket) noexcept {
         state.leases[ticket.slot()] = {};
     }
-    /// Returns how long the circuit stays open. (Arguments by value: a record that succeeds stays in registers.)
-    [[gnu::noinline]] static constexpr Duration open(State& state, const Options& options, std::uint64_t random,
-                                                     Duration retry_after, Instant now) noexcept {
-        enter(state, CircuitState::open, now);
-        const Duration open_for = options.recovery.after(state.openings, retry_after, random);
-        state.openings += state.openings < std::numeric_limits<std::uint32_t>::max();
-        state.open_until = now + open_for;
-        options.trip.clear(state.counted);
-        return open_for;
-    }
-    /// What was forced is over at its time: an open circuit lets its first probe through, a closed one counts again.
-    static constexpr void end_force(State& state, Instant now) noexcept {
-        if (state.forced && state.forced_until != Instant::max()) [[unlikely]]
-            end_force_in_time(state, now);
-    }
     [[gnu::noinline]] static constexpr void end_force_in_time(State& state, Instant now) noexcept {
         state.forced_until = not_beyond(state.forced_for, state.forced_until, now);
         if (now < state.forced_until) return;
@@ -323,20 +341,6 @@ private:
     static constexpr Duration forced_left(const State& state, Instant now) noexcept {
         if (state.forced_until == Instant::max()) return Duration::max();
         return std::clamp(state.forced_until - now, Duration{0}, state.forced_for);
-    }
-    static constexpr CircuitTransition enter(State& state, CircuitState phase, Instant now) noexcept {
-        const CircuitTransition transition{state.phase, phase};
-        // The store's time keeps generations apart even if the state was lost in between.
-        const auto time = static_cast<std::uint64_t>(std::max<std::int64_t>(now.time_since_epoch().count(), 0));
-        state.generation = std::max(state.generation + 1, time);
-        state.phase = phase;
-        state.changed = now;
-        state.successes = 0;
-        state.leases = {};
-        state.forced = false;
-        state.ramp = {};
-        state.under_way = {};
-        return transition;
     }
 };
 

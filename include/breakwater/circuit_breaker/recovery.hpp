@@ -37,6 +37,13 @@ public:
     constexpr Duration timeout() const noexcept { return timeout_; }
     /// No circuit stays open for longer, unless forced.
     constexpr Duration longest() const noexcept { return longest_; }
+    constexpr const RecoveryGrowth& growth() const noexcept { return growth_; }
+
+    /// Random bits as a number in [0, 1), of which a jitter takes its share. A double, as scripts at a server have
+    /// them.
+    static constexpr double share_of(std::uint64_t random) noexcept {
+        return static_cast<double>(random >> 11) * 0x1p-53;
+    }
 
     /// Of a circuit that has opened `openings` times before since it was closed, by a failure whose answer asked for
     /// `retry_after` (negative: for nothing). `random` is for the jitter.
@@ -47,8 +54,8 @@ public:
         const Duration whole = backoff.without_jitter(openings < 1'000'000 ? openings + 1 : 1'000'000);
         if (growth_.jitter == 0.0) return whole;
         const auto spread = static_cast<std::int64_t>(static_cast<double>(whole.count()) * growth_.jitter);
-        const auto drawn = uniform(random, 2 * static_cast<std::uint64_t>(spread));
-        return std::clamp(whole - Duration{spread} + Duration{static_cast<std::int64_t>(drawn)}, Duration{1}, longest_);
+        const auto drawn = static_cast<std::int64_t>(share_of(random) * static_cast<double>(2 * spread + 1));
+        return std::clamp(whole - Duration{spread} + Duration{drawn}, Duration{1}, longest_);
     }
 
 private:
