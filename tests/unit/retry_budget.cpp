@@ -29,7 +29,7 @@ constexpr bw::Instant at(bw::Duration t) { return bw::Instant{t}; }
 
 constexpr int takes(State& state, const Machine::Options& rates, bw::Instant now) {
     int n = 0;
-    while (Machine::apply(state, rates, Machine::Take{}, now).granted) ++n;
+    while (n < 1'000 && Machine::apply(state, rates, Machine::Take{}, now).granted) ++n;
     return n;
 }
 
@@ -132,6 +132,49 @@ TEST_CASE("what is given back can be taken again, and is never more than the bur
     CHECK(Machine::available(state, rates, at(1s)) == 1);
     for (int n = 0; n < 5; ++n) Machine::apply(state, rates, Machine::GiveBack{}, at(1s));
     CHECK(takes(state, rates, at(1s)) == 2);
+}
+
+TEST_CASE("a budget works as well by a clock that counts from 1970") {
+    const Machine::Options rates{.per_call = 200, .per_millisecond = 1, .burst = 3'000};
+    for (const bw::Duration epoch : {bw::Duration{1'763'000'000'000'000}, bw::Duration{8'900'000'000'000'000}}) {
+        State state;
+        CHECK(takes(state, rates, at(epoch)) == 3);
+        CHECK(takes(state, rates, at(epoch + 999ms)) == 0);
+        CHECK(takes(state, rates, at(epoch + 1s)) == 1);
+        CHECK(takes(state, rates, at(epoch + 500ms)) == 0);
+        CHECK(takes(state, rates, at(epoch + 4s)) == 3);
+    }
+}
+
+TEST_CASE("a budget that is left alone while its milliseconds begin again refills nonetheless") {
+    const Machine::Options rates{.per_call = 200, .per_millisecond = 1, .burst = 3'000};
+    const bw::Duration wraps = std::chrono::milliseconds{std::int64_t{1} << 40};
+    State state;
+    CHECK(takes(state, rates, at(wraps - 1s)) == 3);
+    CHECK(takes(state, rates, at(wraps)) == 1);
+    CHECK(takes(state, rates, at(wraps + 1s)) == 1);
+}
+
+TEST_CASE("in bulk, calls are counted before retries, and what is given back after them") {
+    const Machine::Options rates{.per_call = 200, .per_millisecond = 0, .burst = 5'000};
+    State state;
+    const auto sync = [&](Machine::Sync done) { return Machine::apply(state, rates, done, at(1s)); };
+    CHECK(sync({.takes = 2}) == 2'000);
+    CHECK(sync({.credits = 3, .takes = 1}) == 2'400);
+    CHECK(sync({.credits = 1'000'000'000, .takes = 1}) == 1'000);
+    CHECK(sync({.give_backs = 1}) == 0);
+    CHECK(sync({.takes = 2, .give_backs = 1}) == 1'000);
+    CHECK(sync({.give_backs = 2}) == 0);
+    CHECK(Machine::available(state, rates, at(1s)) == 5);
+}
+
+TEST_CASE("retries that were made without the budget count, but never for more than the whole of it") {
+    const Machine::Options rates{.per_call = 200, .per_millisecond = 1, .burst = 2'000};
+    State state;
+    CHECK(Machine::apply(state, rates, Machine::Sync{.takes = 9}, at(1s)) == 2'000);
+    CHECK(takes(state, rates, at(1s)) == 0);
+    CHECK(Machine::apply(state, rates, Machine::Sync{}, at(2s)) == 1'000);
+    CHECK(takes(state, rates, at(2s)) == 1);
 }
 
 TEST_CASE("retries stop when the budget is spent, and the last real error stays") {

@@ -42,6 +42,7 @@ inline constexpr Duration default_max_pause = std::chrono::minutes{5};
 ///   `max_ahead` ahead of the clock. To refuse calls meanwhile is the caller's task.
 /// - Optional: `is_fresh(state, prepared, now)` says that from `now` on the state decides as a fresh one would. Without
 ///   it only the word 0 is fresh. A keyed limiter forgets only what is fresh.
+/// - Optional: `lease_end(prepared, n, now)` says until when `n` permits just taken may wait to be used.
 /// - `give_back` undoes a `take` of the same `n`: exact if it follows in the same step, else never above full.
 ///
 /// None of them allocates, blocks or throws.

@@ -5,6 +5,7 @@
 #include <breakwater/rate_limiter/sliding_window.hpp>
 #include <breakwater/rate_limiter/token_bucket.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -30,6 +31,9 @@ struct NoLimit {
     static constexpr void give_back(State&, const Prepared&, std::int64_t, Instant) noexcept {}
     static constexpr std::int64_t available(const State&, const Prepared&, Instant) noexcept {
         return std::numeric_limits<std::int64_t>::max();
+    }
+    static constexpr Instant lease_end(const Prepared&, std::int64_t, Instant now) noexcept {
+        return now + std::chrono::seconds{1};
     }
     static constexpr bool is_fresh(const State&, const Prepared&, Instant) noexcept { return true; }
     friend bool operator==(const NoLimit&, const NoLimit&) = default;
@@ -91,6 +95,9 @@ public:
     }
     static constexpr std::int64_t available(const State& state, const Prepared& prepared, Instant now) noexcept {
         return with(prepared, [&](auto chosen, const auto& own) { return chosen.available(state, own, now); });
+    }
+    static constexpr Instant lease_end(const Prepared& prepared, std::int64_t n, Instant now) noexcept {
+        return with(prepared, [&](auto chosen, const auto& own) { return chosen.lease_end(own, n, now); });
     }
     static constexpr bool is_fresh(const State& state, const Prepared& prepared, Instant now) noexcept {
         return with(prepared, [&](auto chosen, const auto& own) { return chosen.is_fresh(state, own, now); });

@@ -89,6 +89,11 @@ struct FixedWindow {
         return seen.is_held ? 0 : static_cast<std::int64_t>(limit.permits - std::min(limit.permits, seen.taken));
     }
 
+    /// With their window.
+    static constexpr Instant lease_end(const Prepared& limit, std::int64_t, Instant now) noexcept {
+        return limit.windows.end(now);
+    }
+
     static constexpr bool is_fresh(const State& state, const Prepared& limit, Instant now) noexcept {
         const Count seen = read(state, limit, limit.windows.of(now));
         return seen.taken == 0 && seen.index == limit.windows.of(now);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -69,6 +70,16 @@ struct RateMachine {
         Instant from{};
         Instant until{};
     };
+    /// Takes what there is now, at most `permits` (at least 1), to be used by a process as it likes until they lapse.
+    /// If there is none: as `Take{1}`.
+    struct Lease {
+        std::int64_t permits = 1;
+    };
+    struct Leased {
+        Grant grant{};
+        std::int64_t permits = 0;
+        Instant until{};  ///< As the algorithm's `lease_end` says; without it 100 ms from now.
+    };
 
     static constexpr State make_state(const Options&) noexcept { return {}; }
     static std::string layout(const Options& options) { return options.layout; }
@@ -98,6 +109,16 @@ struct RateMachine {
         Algorithm::pause(state, options.prepared, pause.from, pause.until);
         return true;
     }
+    static constexpr Leased apply(State& state, const Options& options, const Lease& lease, Instant now) noexcept {
+        const std::int64_t free = Algorithm::available(state, options.prepared, now);
+        const std::int64_t wanted = std::clamp<std::int64_t>(lease.permits, 1, std::max<std::int64_t>(free, 1));
+        const Grant grant = Algorithm::take(state, options.prepared, wanted, now);
+        if (!grant.granted) return {.grant = grant};
+        if constexpr (requires { Algorithm::lease_end(options.prepared, wanted, now); })
+            return {grant, wanted, Algorithm::lease_end(options.prepared, wanted, now)};
+        else
+            return {grant, wanted, now + std::chrono::milliseconds{100}};
+    }
     static constexpr bool is_fresh(const State& state, const Options& options, Instant now) noexcept {
         if constexpr (requires { Algorithm::is_fresh(state, options.prepared, now); })
             return Algorithm::is_fresh(state, options.prepared, now);
@@ -105,7 +126,9 @@ struct RateMachine {
             return std::bit_cast<std::uint64_t>(state) == 0;
     }
     static constexpr bool is_refusal(const Grant& grant) noexcept { return !grant.granted; }
+    static constexpr bool is_refusal(const Leased& leased) noexcept { return !leased.grant.granted; }
     static constexpr GiveBack undo(const Take& take, const Grant&) noexcept { return {take.permits}; }
+    static constexpr GiveBack undo(const Lease&, const Leased& leased) noexcept { return {leased.permits}; }
 };
 
 /// What a service has asked for: not to be called until an instant (a pause), or only so often until then (a quota).
@@ -197,6 +220,8 @@ struct PauseMachine {
     static constexpr bool is_fresh(const State& state, const Options&, Instant now) noexcept {
         return static_cast<std::int64_t>(state.until) <= micros(now);
     }
+    /// Of a `Check` or a `Spend`.
+    static constexpr bool is_refusal(const Duration& refused) noexcept { return refused > Duration{0}; }
 
 private:
     static constexpr std::int64_t micros(Instant t) noexcept { return t.time_since_epoch().count(); }

@@ -117,6 +117,11 @@ struct SlidingWindow {
         return static_cast<std::int64_t>(limit.permits - std::min(limit.permits, estimate(seen, limit)));
     }
 
+    /// With their window.
+    static constexpr Instant lease_end(const Prepared& limit, std::int64_t, Instant now) noexcept {
+        return limit.windows.end(now);
+    }
+
     static constexpr bool is_fresh(const State& state, const Prepared& limit, Instant now) noexcept {
         const Counts seen = read(state, limit, now);
         return seen.current == 0 && seen.previous == 0 && seen.index == limit.windows.of(now);

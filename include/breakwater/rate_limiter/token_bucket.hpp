@@ -94,6 +94,13 @@ struct TokenBucket {
         return owed < rate.capacity ? static_cast<std::int64_t>((rate.capacity - owed) / rate.cost) : 0;
     }
 
+    /// As long as they take to come back: 1 ms to 1 s.
+    static constexpr Instant lease_end(const Prepared& rate, std::int64_t n, Instant now) noexcept {
+        const auto wanted = static_cast<std::uint64_t>(n);
+        const std::uint64_t us = (wanted * rate.cost + rate.ticks_per_us - 1) / rate.ticks_per_us;
+        return now + Duration{static_cast<std::int64_t>(std::clamp<std::uint64_t>(us, 1'000, 1'000'000))};
+    }
+
     static constexpr bool is_fresh(const State& state, const Prepared& rate, Instant now) noexcept {
         return debt(state, ticks(rate, now)) == 0;
     }

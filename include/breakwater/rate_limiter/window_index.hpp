@@ -25,6 +25,10 @@ struct WindowIndex {
         return index + (us - index * length >= length);
     }
     constexpr std::uint64_t of(Instant now) const noexcept { return of(microseconds(now)); }
+    /// The end of the window that `now` lies in.
+    constexpr Instant end(Instant now) const noexcept {
+        return Instant{Duration{static_cast<std::int64_t>((of(now) + 1) * length)}};
+    }
 
     static constexpr std::uint64_t microseconds(Instant now) noexcept {
         return static_cast<std::uint64_t>(std::max<std::int64_t>(now.time_since_epoch().count(), 0));

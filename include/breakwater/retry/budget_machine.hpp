@@ -10,7 +10,8 @@
 namespace breakwater {
 
 /// The decisions of a retry budget, on one word: how many permits are spent, in thousandths, and as of when, in
-/// milliseconds. All zero is fresh: nothing spent.
+/// milliseconds. All zero is fresh: nothing spent. Milliseconds count modulo 2^40 and only differences are compared, so
+/// any clock will do; a budget left alone for more than 17 years may be found as it was left.
 struct RetryBudgetMachine {
     struct State {
         std::uint64_t word = 0;
@@ -33,6 +34,13 @@ struct RetryBudgetMachine {
     struct Restore {
         std::int64_t spent = 0;
         Duration age{};
+    };
+    /// What a process has done meanwhile, in bulk: `credits` calls, then retries that were made whether or not the
+    /// budget had them, then retries that were granted and not made. Answers the thousandths that are spent.
+    struct Sync {
+        std::uint32_t credits = 0;
+        std::uint32_t takes = 0;
+        std::uint32_t give_backs = 0;
     };
     struct Taken {
         bool granted = false;
@@ -72,6 +80,17 @@ struct RetryBudgetMachine {
         set(state, std::min(spent(state) + std::max<std::int64_t>(left, 0), most), at(state));
         return true;
     }
+    static constexpr std::int64_t apply(State& state, const Options& options, const Sync& sync, Instant now) noexcept {
+        refill(state, options, now);
+        const std::int64_t most = std::max(options.burst, permit);
+        const std::int64_t paid = std::max<std::int64_t>(spent(state) - options.per_call * sync.credits, 0);
+        const std::int64_t owed = std::min(paid + permit * sync.takes, most);
+        set(state, std::max<std::int64_t>(owed - permit * sync.give_backs, 0), at(state));
+        return spent(state);
+    }
+    static constexpr bool is_refusal(const Taken& taken) noexcept { return !taken.granted; }
+    static constexpr GiveBack undo(const Take&, const Taken&) noexcept { return {}; }
+
     /// Nothing is spent: a call changes nothing.
     [[gnu::always_inline]] static constexpr bool glance(std::uint64_t word, const Credit&, bool&) noexcept {
         return (word & spent_mask) == 0;
@@ -102,15 +121,21 @@ private:
         // A time is kept only with a debt, so that what is fresh looks fresh.
         state.word = spent == 0 ? 0 : static_cast<std::uint64_t>(at) << spent_bits | static_cast<std::uint64_t>(spent);
     }
+    /// How many milliseconds after the state's time that is; negative if before.
+    static constexpr std::int64_t since(const State& state, std::int64_t now_ms) noexcept {
+        const std::uint64_t difference =
+            (static_cast<std::uint64_t>(now_ms) << spent_bits) - (state.word & ~spent_mask);
+        return static_cast<std::int64_t>(difference) >> spent_bits;
+    }
     static constexpr void refill(State& state, const Options& options, Instant now) noexcept {
         constexpr std::int64_t tolerated = clock_tolerance / std::chrono::milliseconds{1};
         const std::int64_t now_ms = std::max<std::int64_t>(now.time_since_epoch() / std::chrono::milliseconds{1}, 0);
         const std::int64_t debt = std::min(spent(state), std::max(options.burst, permit));
-        const std::int64_t since = now_ms - at(state);
-        if (debt == 0 || since < -tolerated) {  // a clock set back starts from now, with its debt
+        const std::int64_t passed = since(state, now_ms);
+        if (debt == 0 || passed < -tolerated) {  // a clock set back starts from now, with its debt
             state.word = static_cast<std::uint64_t>(now_ms) << spent_bits | static_cast<std::uint64_t>(debt);
-        } else if (since > 0) {
-            const std::int64_t left = debt - since * options.per_millisecond;
+        } else if (passed > 0) {
+            const std::int64_t left = debt - passed * options.per_millisecond;
             state.word = static_cast<std::uint64_t>(now_ms) << spent_bits |
                          static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0));
         }
