@@ -174,8 +174,16 @@ breakwater_component(breakwater
 breakwater_component(redis
     COMPONENTS core
     PACKAGES hiredis OpenSSL
-    LINKS hiredis::hiredis OpenSSL::Crypto
+    LINKS hiredis::hiredis $<TARGET_NAME_IF_EXISTS:hiredis::hiredis_ssl> OpenSSL::Crypto
     HEADERS
+        store/redis/options.hpp
         store/redis/reply.hpp
         store/redis/script.hpp
+        store/redis/tls.hpp
+        store/redis/url.hpp
         store/redis/words.hpp)
+if(TARGET breakwater_redis)
+    # Of the consumer's hiredis, not of the one found here.
+    target_compile_definitions(breakwater_redis INTERFACE
+        $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:BREAKWATER_REDIS_TLS>)
+endif()
