@@ -176,8 +176,27 @@ breakwater_component(redis
     PACKAGES hiredis OpenSSL
     LINKS hiredis::hiredis $<TARGET_NAME_IF_EXISTS:hiredis::hiredis_ssl> OpenSSL::Crypto
     HEADERS
+        store/redis/connection/alarm_bell.hpp
+        store/redis/connection/channel.hpp
+        store/redis/connection/command.hpp
+        store/redis/connection/decode.hpp
+        store/redis/connection/endpoint.hpp
+        store/redis/connection/fork.hpp
+        store/redis/connection/greeting.hpp
+        store/redis/connection/io_loop.hpp
+        store/redis/connection/mailbox.hpp
+        store/redis/connection/node.hpp
+        store/redis/connection/push.hpp
+        store/redis/connection/reachable.hpp
+        store/redis/connection/resolution.hpp
+        store/redis/connection/router.hpp
+        store/redis/connection/signals.hpp
+        store/redis/connection/slots.hpp
+        store/redis/connections.hpp
+        store/redis/handler.hpp
         store/redis/options.hpp
         store/redis/reply.hpp
+        store/redis/request.hpp
         store/redis/script.hpp
         store/redis/tls.hpp
         store/redis/url.hpp

@@ -66,7 +66,9 @@ template <class T>
 std::optional<T> whole_number(std::string_view text, T least, T most) noexcept {
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most) return {};
+    if (error != std::errc{} || end != text.data() + text.size() || number < static_cast<std::uint64_t>(least) ||
+        number > static_cast<std::uint64_t>(most))
+        return {};
     return static_cast<T>(number);
 }
 

@@ -1,0 +1,336 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/store/redis/connection/node.hpp>
+#include <breakwater/store/redis/connection/reachable.hpp>
+#include <breakwater/store/redis/connection/slots.hpp>
+#include <breakwater/store/redis/handler.hpp>
+#include <breakwater/store/redis/options.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace breakwater::redis {
+
+/// Knows the servers, and which of them takes which command: the only one there is, or in a cluster the master of the
+/// command's slot.
+class Router final : private Node::Owner {
+public:
+    /// `handler` points to who is told, or to null once nobody wants to be.
+    Router(const RedisStoreOptions& options, std::string instance, Handler* const& handler, Reachable& reachable,
+           std::shared_ptr<AlarmBell> bell)
+        : options_{options},
+          instance_{std::move(instance)},
+          handler_{handler},
+          reachable_{reachable},
+          bell_{std::move(bell)} {}
+
+    void start(Instant now) {
+        starting_until_ = now + options_.command_timeout;
+        const auto add_seed = [&](const std::string& text) {
+            if (auto url = Url::parse(text)) seeds_.push_back(*std::move(url));
+        };
+        for (const std::string& text : options_.nodes) add_seed(text);
+        if (seeds_.empty()) add_seed(options_.url);
+        if (!options_.nodes.empty()) reachable_.set_cluster();
+        for (const Url& url : seeds_) node_at(url, now);
+    }
+
+    void route(Command&& command) {
+        Node* node = owner_of(command.slot);
+        if (node != nullptr && node->is_up()) return node->send(std::move(command));
+        if (is_starting()) return hold({.command = std::move(command), .until = starting_until_, .is_early = true});
+        command.complete(Reply::Kind::unreachable);
+    }
+
+    void tick(Instant now) {
+        for (const auto& [address, node] : nodes_) node->tick(now);
+        if (is_starting() && now >= starting_until_) refresh(now);
+        if (is_map_wanted_ && now >= map_due_) ask_for_map(now);
+        if (!held_.empty()) release(now);
+        sweep();
+    }
+    Instant next() const noexcept {
+        Instant at = is_starting() ? starting_until_ : Instant::max();
+        if (is_map_wanted_) at = std::min(at, map_due_);
+        for (const auto& [address, node] : nodes_) at = std::min(at, node->next());
+        for (const Held& held : held_) at = std::min({at, held.until, held.not_before, held.command.deadline});
+        return at;
+    }
+
+    void flush(Instant now) {
+        for (const auto& [address, node] : nodes_) node->flush(now);
+    }
+    /// Calls `use(Node&)` for each; none is made or destroyed meanwhile but by what `use` does to it.
+    template <class F>
+    void for_each(F&& use) {
+        for (const auto& [address, node] : nodes_) use(*node);
+    }
+    /// A server that is up, or null.
+    Node* any_up() noexcept {
+        for (const auto& [address, node] : nodes_) {
+            if (node->is_up()) return node.get();
+        }
+        return nullptr;
+    }
+    bool is_up(const std::string& address) const {
+        const auto at = nodes_.find(address);
+        return at != nodes_.end() && at->second->is_up();
+    }
+
+    void stop() {
+        for (const auto& [address, node] : nodes_) node->stop();
+        for (Held& held : std::exchange(held_, {})) held.command.complete(Reply::Kind::unreachable);
+    }
+
+private:
+    /// A command that waits for its node.
+    struct Held {
+        Command command;
+        Instant until{};
+        Instant not_before = Instant::max();  ///< When to try, even if nothing changes.
+        std::string asking{};                 ///< The node that ASK has named.
+        bool is_early = false;                ///< Came while everything was starting.
+    };
+    static constexpr Duration try_again_pause = std::chrono::milliseconds{5};
+    static constexpr Duration map_pause = std::chrono::milliseconds{200};
+
+    bool is_starting() const noexcept { return reachable_.state() == Reachable::State::starting; }
+
+    Node& node_at(Url url, Instant now) {
+        std::string address = url.address();
+        auto [at, is_new] = nodes_.try_emplace(std::move(address));
+        if (is_new) {
+            at->second = std::make_unique<Node>(static_cast<Node::Owner&>(*this), options_, std::move(url), bell_);
+            at->second->start(now);
+        }
+        return *at->second;
+    }
+    /// The node of a cluster at this place, entered as its seeds are.
+    Node& node_at(const std::string& host, std::uint16_t port, const Node& asked, Instant now) {
+        Url url = seeds_.front();
+        url.host = host.empty() ? asked.url().host : host;
+        url.port = port;
+        return node_at(std::move(url), now);
+    }
+
+    Node* owner_of(std::uint16_t slot) const noexcept {
+        if (is_cluster()) return owners_.empty() ? nullptr : owners_[slot];
+        return nodes_.empty() ? nullptr : nodes_.begin()->second.get();
+    }
+
+    void hold(Held&& held) { held_.push_back(std::move(held)); }
+
+    /// Sends what can be sent now, and completes what has waited long enough.
+    void release(Instant now) {
+        std::vector<Held> waiting;
+        std::swap(waiting, held_);
+        for (Held& held : waiting) {
+            Node* node = owner_of(held.command.slot);
+            if (!held.asking.empty()) {
+                const auto at = nodes_.find(held.asking);
+                node = at == nodes_.end() ? nullptr : at->second.get();
+            }
+            const bool is_due = held.not_before == Instant::max() || now >= held.not_before;
+            if (node != nullptr && node->is_up() && is_due && now < held.command.deadline) {
+                if (held.asking.empty()) {
+                    node->send(std::move(held.command));
+                } else {
+                    node->send_asking(std::move(held.command));
+                }
+            } else if (now >= std::min(held.until, held.command.deadline) || (held.is_early && !is_starting())) {
+                held.command.complete(Reply::Kind::unreachable);
+            } else {
+                if (is_due) held.not_before = Instant::max();
+                hold(std::move(held));
+            }
+        }
+    }
+
+    // What the nodes say.
+    bool is_cluster() const override { return reachable_.is_cluster(); }
+    void found_cluster(Node&) override { reachable_.set_cluster(); }
+
+    void node_is_up(Node&, const HandshakeInfo& info, Instant now) override {
+        refresh(now);
+        if (handler_ != nullptr) handler_->on_up(info);
+        if (!held_.empty()) release(now);
+    }
+
+    void node_failed(Node& node, std::string_view reason, Instant now) override {
+        const bool is_news = std::exchange(failed_[node.address()], true) == false;
+        if (is_cluster()) {
+            want_map(now);
+        } else if (is_starting()) {
+            starting_until_ = now;
+        }
+        refresh(now);
+        if (is_news && handler_ != nullptr) handler_->on_down(node.address(), reason);
+    }
+
+    void redirected(Node& from, Command&& command, std::string_view error, Instant now) override {
+        ++command.resent;
+        Held held{.command = std::move(command), .until = Instant::max()};
+        const std::string_view kind = error_kind(error);
+        const auto to = redirection(error);
+        if (kind == "TRYAGAIN" || !to) {
+            held.not_before = now + try_again_pause;
+        } else {
+            Node& node = node_at(to->host, to->port, from, now);
+            if (kind == "MOVED") {
+                found_cluster(from);
+                if (owners_.empty()) owners_.resize(cluster_slots);
+                owners_[to->slot] = &node;
+                masters_.insert(&node);
+                give_tags();
+                want_map(now);
+            } else {
+                held.asking = node.address();
+            }
+        }
+        hold(std::move(held));
+    }
+
+    std::optional<std::string> tag(const Node& node) const override {
+        if (!is_cluster()) return "";
+        if (owners_.empty()) return std::nullopt;
+        const auto at = tags_.find(&node);
+        if (at == tags_.end()) return std::nullopt;
+        return at->second;
+    }
+
+    Words heartbeat(std::string_view tag) override {
+        if (handler_ != nullptr) {
+            if (auto words = handler_->heartbeat(tag)) return *std::move(words);
+        }
+        std::string key = options_.prefix;
+        if (!tag.empty()) key.append("{").append(tag).append("}:");
+        key.append("instance:").append(instance_);
+        const auto lifetime = std::chrono::ceil<std::chrono::milliseconds>(10 * options_.heartbeat_interval);
+        return Words{}.add("SET").add(key).add(std::int64_t{::getpid()}).add("PX").add(std::int64_t{lifetime.count()});
+    }
+    void heartbeat_answered(Node& node, Reply&& reply) override {
+        if (handler_ != nullptr) handler_->on_heartbeat(node.address(), std::move(reply));
+    }
+
+    void slots_arrived(Node& asked, const redisReply& reply, Instant now) override {
+        const std::vector<SlotRange> ranges = slot_ranges(reply);
+        if (ranges.empty()) return;
+        owners_.assign(cluster_slots, nullptr);
+        for (const SlotRange& range : ranges) {
+            Node& node = node_at(range.host, range.port, asked, now);
+            std::fill(owners_.begin() + range.first, owners_.begin() + range.last + 1, &node);
+        }
+        tags_.clear();
+        masters_ = {owners_.begin(), owners_.end()};
+        masters_.erase(nullptr);
+        give_tags();
+        for (Node* node : masters_) {
+            if (node->phase() == Node::Phase::idle) node->start(now);
+        }
+        is_map_wanted_ = false;
+        is_map_new_ = true;
+        refresh(now);
+    }
+
+    /// Finds for each master a short text whose slot it keeps.
+    void give_tags() {
+        constexpr unsigned most = 200'000;  // a node with a single slot is missed once in 200,000 times
+        for (unsigned number = 0; number < most && tags_.size() < masters_.size(); ++number) {
+            const std::string text = std::to_string(number);
+            if (const Node* node = owners_[slot_of(text)]; node != nullptr) tags_.try_emplace(node, text);
+        }
+    }
+
+    void want_map(Instant now) {
+        if (!std::exchange(is_map_wanted_, true)) map_due_ = std::max(now, last_map_ + map_pause);
+    }
+    void ask_for_map(Instant now) {
+        last_map_ = now;
+        map_due_ = now + map_pause;
+        std::vector<Node*> up;
+        for_each([&](Node& node) {
+            if (node.is_up()) up.push_back(&node);
+        });
+        if (!up.empty()) {
+            up[turn_++ % up.size()]->ask_slots(now);
+        } else {  // nodes that come up ask by themselves; where those known are gone, the seeds may help
+            for (const Url& seed : seeds_) node_at(seed, now);
+        }
+    }
+
+    /// Tells all threads what can be reached.
+    void refresh(Instant now) {
+        bool is_any_up = false;
+        bool is_all_up = true;
+        if (is_cluster()) {
+            for (std::size_t word = 0; word < cluster_slots / 64; ++word) {
+                std::uint64_t bits = 0;
+                for (std::size_t i = 0; i < 64 && !owners_.empty(); ++i) {
+                    const Node* owner = owners_[word * 64 + i];
+                    if (owner != nullptr && owner->is_up()) bits |= std::uint64_t{1} << i;
+                }
+                is_any_up = is_any_up || bits != 0;
+                is_all_up = is_all_up && ~bits == 0;
+                reachable_.set_slots(word, bits);
+            }
+            if (!is_all_up) want_map(now);
+        } else {
+            is_any_up = is_all_up = any_up() != nullptr;
+        }
+        for_each([&](Node& node) {
+            if (node.is_up()) failed_[node.address()] = false;
+        });
+        if (is_starting() && !is_all_up && now < starting_until_) return;
+        reachable_.set(is_any_up ? Reachable::State::up : Reachable::State::down);
+    }
+
+    /// Parts with nodes that keep no slots, and wakes those which do again.
+    void sweep() {
+        if (!std::exchange(is_map_new_, false)) return;
+        std::erase_if(nodes_, [&](auto& entry) {
+            Node& node = *entry.second;
+            if (masters_.contains(&node)) return false;
+            if (node.is_busy()) {
+                is_map_new_ = true;  // once more when its commands are answered
+                return false;
+            }
+            node.stop();
+            failed_.erase(entry.first);
+            return true;
+        });
+    }
+
+    const RedisStoreOptions& options_;
+    const std::string instance_;
+    Handler* const& handler_;
+    Reachable& reachable_;
+    const std::shared_ptr<AlarmBell> bell_;
+
+    std::vector<Url> seeds_;
+    std::map<std::string, std::unique_ptr<Node>> nodes_;  // by address
+    std::map<std::string, bool> failed_;                  // by address: whether that is known
+    std::vector<Node*> owners_;                           // of each slot of a cluster
+    std::set<Node*> masters_;                             // of `owners_`
+    std::map<const Node*, std::string> tags_;             // of the masters
+    std::vector<Held> held_;
+    Instant starting_until_{};
+    Instant map_due_ = Instant::max();
+    Instant last_map_{};
+    std::size_t turn_ = 0;
+    bool is_map_wanted_ = false;
+    bool is_map_new_ = false;
+};
+
+}  // namespace breakwater::redis
