@@ -32,6 +32,7 @@ breakwater_component(core
         detail/base64.hpp
         detail/exceptions.hpp
         detail/invalid_option.hpp
+        detail/validate_in.hpp
         detail/versions.hpp
         errc.hpp
         error.hpp
@@ -79,13 +80,29 @@ breakwater_component(core
         retry/options.hpp
         retry/rules.hpp
         status_of.hpp
+        store/fleet.hpp
+        store/fleet/ask.hpp
+        store/fleet/budget_cell.hpp
+        store/fleet/circuit_cell.hpp
         store/fleet/circuit_machine.hpp
+        store/fleet/lease.hpp
+        store/fleet/link.hpp
+        store/fleet/local_cell.hpp
+        store/fleet/options.hpp
+        store/fleet/pause_cell.hpp
+        store/fleet/place.hpp
+        store/fleet/plain_cell.hpp
+        store/fleet/rate_cell.hpp
+        store/fleet/replica.hpp
         store/fleet/reporters.hpp
+        store/fleet/share.hpp
+        store/fleet/world.hpp
         store/memory.hpp
         store/memory/blobs.hpp
         store/memory/cell.hpp
         store/store.hpp
         testing/manual_clock.hpp
+        testing/virtual_server.hpp
         tick_clock.hpp
         tick_clock/counter.hpp
         tick_clock/meter.hpp

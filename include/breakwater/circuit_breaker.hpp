@@ -4,6 +4,7 @@
 #include <breakwater/circuit_breaker/options.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
@@ -64,7 +65,8 @@ public:
 
     /// As the constructor, without throwing.
     static Result<CircuitBreaker> make(Options options, StoreType store = StoreType{}) {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_in<StoreType>(options, "circuit_breaker"); !ok)
+            return fail(std::move(ok).error());
         return CircuitBreaker{std::move(options), std::move(store)};
     }
 
@@ -150,6 +152,7 @@ public:
         const auto admission = shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
         if (admission.admitted) return Permit{shared_, rules, admission.ticket};
         if (options.shadow) return Permit{shared_, rules, {.generation = not_counted}};
+        if (refuses_all(shared_->store)) return fail(Error::refusal(Errc::store_unavailable, name()));
         return fail(refusal_of(admission.state, known(admission.retry_after)));
     }
 
@@ -225,6 +228,7 @@ public:
         if (admission.transition) report(call, *admission.transition, admission.open_for);
         if (!admission.admitted) {
             lane.refused_in_ = admission.state;
+            if (!options.shadow && refuses_all(shared_->store)) return reject(Errc::store_unavailable);
             return options.shadow ? pass_uncounted(lane, call, admission)
                                   : reject(Errc::circuit_open, known(admission.retry_after));
         }
@@ -260,6 +264,8 @@ public:
     }
 
     Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
+        if (before.code != Errc::circuit_open) [[unlikely]]
+            return refusal_by(name(), before);
         return refusal_of(lane.refused_in_, before.delay);
     }
 
@@ -276,7 +282,7 @@ private:
     }
 
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw_error(ok.error());
+        if (auto ok = detail::validate_in<StoreType>(options, "circuit_breaker"); !ok) throw_error(ok.error());
         std::string name = options.name;
         auto cell = store.template cell<Machine>("circuit", name, rules_of(options));
         Error refusal = Error::refusal(Errc::circuit_open, name);

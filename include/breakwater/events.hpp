@@ -30,7 +30,12 @@ enum class EventKind : std::uint8_t {
     cache_stale_served,
     fallback_used,
     redirected,
-    call_ended,  ///< `took`; `code` if it failed; `attempt` is the number of attempts.
+    store_degraded,    ///< The shared store (`policy`: its prefix) does not answer (`subject`: why): policies go on
+                       ///< alone.
+    store_rejoined,    ///< It answers again.
+    store_unheard,     ///< Changes made by others are no longer told at once (`subject`: why); they are asked for.
+    store_unreadable,  ///< What the store keeps for `policy` cannot be read (`subject`: why): it goes on alone.
+    call_ended,        ///< `took`; `code` if it failed; `attempt` is the number of attempts.
 };
 
 constexpr std::string_view to_string(EventKind kind) noexcept {
@@ -51,6 +56,10 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::cache_stale_served: return "cache_stale_served";
         case EventKind::fallback_used: return "fallback_used";
         case EventKind::redirected: return "redirected";
+        case EventKind::store_degraded: return "store_degraded";
+        case EventKind::store_rejoined: return "store_rejoined";
+        case EventKind::store_unheard: return "store_unheard";
+        case EventKind::store_unreadable: return "store_unreadable";
         case EventKind::call_ended: return "call_ended";
     }
     return "unknown";

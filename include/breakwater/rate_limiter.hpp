@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
@@ -66,7 +67,7 @@ public:
 
     /// As the constructor, without throwing.
     static Result<RateLimiter> make(Options options, StoreType store = StoreType{}) {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_in<StoreType>(options, "rate_limit"); !ok) return fail(std::move(ok).error());
         return RateLimiter{std::move(options), std::move(store)};
     }
 
@@ -86,7 +87,8 @@ public:
         for (;;) {
             const Grant grant = steps().take(permits, now);
             if (grant.granted) return {};
-            if (grant.never || now() + grant.retry_after > give_up) return fail(refusal_of(grant));
+            if (grant.never || refuses_all(shared_->store) || now() + grant.retry_after > give_up)
+                return fail(refusal_of(grant));
             if (clock().wait_until(now() + grant.retry_after, stop) == Wait::stopped) return fail(Errc::cancelled);
             now.forget();
         }
@@ -203,7 +205,10 @@ public:
     Before before(Lane& lane, auto& call) const noexcept {
         const Version& version = shared_->version();
         const Grant grant = with_now(call, clock(), [&](auto& now) { return steps(version).take(1, now); });
-        if (!grant.granted) return wait_or_reject(grant, version.options.max_wait, lane.waited_);
+        if (!grant.granted) {
+            if (refuses_all(shared_->store)) return reject(Errc::store_unavailable);
+            return wait_or_reject(grant, version.options.max_wait, lane.waited_);
+        }
         lane.version_ = &version;
         lane.permit_ = std::uint64_t{1} + call.attempt;
         return proceed;
@@ -256,7 +261,7 @@ private:
     }
 
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw_error(ok.error());
+        if (auto ok = detail::validate_in<StoreType>(options, "rate_limit"); !ok) throw_error(ok.error());
         std::string name = options.name;
         Rules rules = rules_of(options);
         Version first = version_of(std::move(options), std::move(rules), store, nullptr);
@@ -286,6 +291,7 @@ private:
     }
 
     Error refusal_of(const Grant& grant) const noexcept {
+        if (refuses_all(shared_->store)) return Error::refusal(Errc::store_unavailable, name());
         if (grant.never) return Error::refusal(Errc::exceeds_burst, name());
         return Error::refusal(Errc::rate_limited, name(), grant.retry_after);
     }

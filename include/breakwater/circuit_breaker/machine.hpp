@@ -265,65 +265,88 @@ protected:
         return transition;
     }
 
+    static constexpr bool is_current(const State& state, const CircuitTicket& ticket, Instant now) noexcept {
+        if (ticket.generation != state.generation) return false;
+        if (state.phase == CircuitState::closed) return true;
+        const ProbeLease& lease = state.leases[ticket.slot()];
+        return ticket.is_probe() && lease.token == ticket.token && now < lease.expires;
+    }
+    static constexpr void end_timed(State& state, const Options& options, const CircuitTicket& ticket) noexcept {
+        if constexpr (TimedTripRule<Trip>) state.under_way.end(options.trip.slow_after(), ticket.began());
+    }
+    /// Whether a ramped close, if there is one, lets this call through; `left` is what is left of the ramp.
+    static constexpr bool ramp_admits(State& state, const Options& options, Instant now, Duration& left) noexcept {
+        if (!state.ramp.is_on()) return true;
+        state.changed = std::min(state.changed, now);  // a clock set back must not hold the ramp
+        left = Ramp::left(options.ramp, state.changed, now);
+        if (left > Duration{0}) return state.ramp.admits(options.ramp, left);
+        state.ramp = {};
+        state.openings = 0;
+        return true;
+    }
+    /// How many calls under way are slow already; none if the rule does not time calls.
+    static constexpr std::uint32_t overdue(State& state, const Options& options, Instant now) noexcept {
+        if constexpr (TimedTripRule<Trip>) {
+            const Duration limit = options.trip.slow_after();
+            if (limit != Duration::max()) return state.under_way.overdue(limit, now);
+        }
+        return 0;
+    }
+    /// The token of a call that begins: it is timed if the rule times calls.
+    static constexpr std::uint64_t begin(State& state, const Options& options, Instant now) noexcept {
+        if constexpr (TimedTripRule<Trip>) {
+            const Duration limit = options.trip.slow_after();
+            if (limit != Duration::max()) {
+                const Instant began = state.under_way.begin(limit, now);
+                return CircuitTicket::timed | static_cast<std::uint64_t>(began.time_since_epoch().count());
+            }
+        }
+        return 0;
+    }
+    /// Ends a timed call: its tally, with what was slow.
+    static constexpr Tally end(State& state, const Options& options, const Record& record, Instant now) noexcept {
+        end_timed(state, options, record.ticket);
+        Tally tally = record.tally;
+        if (now - record.ticket.began() > slow_after(options.trip)) tally.slow = tally.successes + tally.failures;
+        return tally;
+    }
+    /// Has the trip rule count a tally; says whether it trips.
+    static constexpr bool count(State& state, const Options& options, const Tally& tally, std::uint32_t overdue,
+                                Instant now) noexcept {
+        if constexpr (TimedTripRule<Trip>)
+            return options.trip.record(state.counted, tally, overdue, now);
+        else
+            return options.trip.record(state.counted, tally, now);
+    }
+
 private:
     /// Through a closed circuit: counts the call if the rule times calls, and lets through only a share during a ramp.
     [[gnu::noinline]] static constexpr Admission admit_closed(State& state, const Options& options, const Admit& admit,
                                                               Instant now) noexcept {
         Admission admission{.admitted = true, .ticket = {.generation = state.generation}};
         if (state.forced) return admission;
-        if (state.ramp.is_on()) {
-            state.changed = std::min(state.changed, now);  // a clock set back must not hold the ramp
-            const Duration left = Ramp::left(options.ramp, state.changed, now);
-            if (left > Duration{0}) {
-                if (!state.ramp.admits(options.ramp, left)) return {.retry_after = left};
-            } else {
-                state.ramp = {};
-                state.openings = 0;
-            }
+        Duration left{};
+        if (!ramp_admits(state, options, now, left)) return {.retry_after = left};
+        const std::uint32_t late = overdue(state, options, now);
+        if (late > 0 && count(state, options, Tally{}, late, now)) {
+            const Duration open_for = open(state, options, admit.random, Duration{-1}, now);
+            return {.state = CircuitState::open,
+                    .retry_after = open_for,
+                    .open_for = open_for,
+                    .transition = CircuitTransition{CircuitState::closed, CircuitState::open}};
         }
-        if constexpr (TimedTripRule<Trip>) {
-            const Duration limit = options.trip.slow_after();
-            if (limit == Duration::max()) return admission;
-            const std::uint32_t overdue = state.under_way.overdue(limit, now);
-            if (overdue > 0 && options.trip.record(state.counted, Tally{}, overdue, now)) {
-                const Duration open_for = open(state, options, admit.random, Duration{-1}, now);
-                return {.state = CircuitState::open,
-                        .retry_after = open_for,
-                        .open_for = open_for,
-                        .transition = CircuitTransition{CircuitState::closed, CircuitState::open}};
-            }
-            const Instant began = state.under_way.begin(limit, now);
-            admission.ticket.token =
-                CircuitTicket::timed | static_cast<std::uint64_t>(began.time_since_epoch().count());
-        }
+        admission.ticket.token = begin(state, options, now);
         return admission;
     }
     /// What a closed circuit makes of a record.
     static constexpr bool trips(State& state, const Options& options, const Record& record, Instant now) noexcept {
-        if constexpr (TimedTripRule<Trip>) {
-            if (record.ticket.is_timed()) return trips_timed(state, options, record, now);
-        }
+        if (record.ticket.is_timed()) return trips_timed(state, options, record, now);
         return !state.forced && options.trip.record(state.counted, record.tally, now);
     }
     [[gnu::noinline]] static constexpr bool trips_timed(State& state, const Options& options, const Record& record,
-                                                        Instant now) noexcept
-        requires TimedTripRule<Trip>
-    {
-        end_timed(state, options, record.ticket);
-        if (state.forced) return false;
-        const Duration limit = options.trip.slow_after();
-        Tally tally = record.tally;
-        if (now - record.ticket.began() > limit) tally.slow = tally.successes + tally.failures;
-        return options.trip.record(state.counted, tally, state.under_way.overdue(limit, now), now);
-    }
-    static constexpr void end_timed(State& state, const Options& options, const CircuitTicket& ticket) noexcept {
-        if constexpr (TimedTripRule<Trip>) state.under_way.end(options.trip.slow_after(), ticket.began());
-    }
-    static constexpr bool is_current(const State& state, const CircuitTicket& ticket, Instant now) noexcept {
-        if (ticket.generation != state.generation) return false;
-        if (state.phase == CircuitState::closed) return true;
-        const ProbeLease& lease = state.leases[ticket.slot()];
-        return ticket.is_probe() && lease.token == ticket.token && now < lease.expires;
+                                                        Instant now) noexcept {
+        const Tally tally = end(state, options, record, now);
+        return !state.forced && count(state, options, tally, overdue(state, options, now), now);
     }
     static constexpr void free_slot(State& state, const CircuitTicket& ticket) noexcept {
         state.leases[ticket.slot()] = {};

@@ -2,6 +2,7 @@
 
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/detail/exceptions.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/keyed/by.hpp>
 #include <breakwater/keyed/options.hpp>
@@ -71,7 +72,8 @@ public:
 
     /// As the constructor, without throwing.
     static Result<KeyedCircuitBreaker> make(Options options, StoreType store = StoreType{}) {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_in<StoreType>(options, "circuit_breaker"); !ok)
+            return fail(std::move(ok).error());
         return KeyedCircuitBreaker{std::move(options), std::move(store)};
     }
 
@@ -230,7 +232,7 @@ private:
     static constexpr bool in_place = KeepsObjects<StoreType>;
 
     static std::shared_ptr<Versions> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw_error(ok.error());
+        if (auto ok = detail::validate_in<StoreType>(options, "circuit_breaker"); !ok) throw_error(ok.error());
         StoreType cells = cells_of(store);
         const auto make = [&] {
             return std::make_shared<Table>(options.max_keys, [&] { return circuit("*", options, cells_of(store)); });

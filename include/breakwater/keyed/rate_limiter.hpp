@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/keyed/by.hpp>
@@ -69,7 +70,7 @@ public:
 
     /// As the constructor, without throwing.
     static Result<KeyedRateLimiter> make(Options options, StoreType store = StoreType{}) {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_in<StoreType>(options, "rate_limit"); !ok) return fail(std::move(ok).error());
         return KeyedRateLimiter{std::move(options), std::move(store)};
     }
 
@@ -255,7 +256,7 @@ public:
 
 private:
     static std::shared_ptr<Tables> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw_error(ok.error());
+        if (auto ok = detail::validate_in<StoreType>(options, "rate_limit"); !ok) throw_error(ok.error());
         return std::make_shared<Tables>(Table{std::move(options), std::move(store)});
     }
     /// Options to go on by.

@@ -171,6 +171,7 @@ struct PauseMachine {
 
     static constexpr State make_state(const Options&) noexcept { return {}; }
     static std::string layout(const Options&) { return "pause"; }
+    static constexpr bool is_refusal(Duration paused) noexcept { return paused > Duration{0}; }
 
     /// How long until the pause or the used up quota ends; zero if nothing is in the way.
     static constexpr Duration apply(State& state, const Options& options, const Check& check, Instant now) noexcept {

@@ -58,18 +58,14 @@ public:
         return decided_at_a_glance(store_, Step{pause_, rules_.pause, PauseMachine::Check{}}, paused) &&
                apply(typename Machine::Take{}, now).granted;
     }
+    /// Permits, if there are any and the service allows them.
     Grant take(std::int64_t permits, auto& now) const noexcept {
-        const Duration paused = ask_service(PauseMachine::Check{permits}, now);
-        if (paused > Duration{0}) [[unlikely]]
-            return {.retry_after = paused};
-        const typename Machine::Take take{permits};
-        const Grant grant = apply(take, now);
-        if (!grant.granted) return grant;
-        const Duration refused = ask_service(PauseMachine::Spend{permits}, now);
-        if (refused == Duration{0}) [[likely]]
-            return grant;
-        apply(Machine::undo(take, grant), now);
-        return {.retry_after = refused};
+        const auto [paused, grant, refused] =
+            store_.apply(now, Step{pause_, rules_.pause, PauseMachine::Check{permits}},
+                         Step{cell_, rules_.rate, typename Machine::Take{permits}},
+                         Step{pause_, rules_.pause, PauseMachine::Spend{permits}});
+        if (!grant) return {.retry_after = paused.value_or(Duration{0})};
+        return refused && *refused > Duration{0} ? Grant{.retry_after = *refused} : *grant;
     }
     /// Permits that become usable within `most`.
     auto reserve(std::int64_t permits, Duration most, auto& now) const noexcept {

@@ -2,6 +2,7 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/result.hpp>
@@ -82,7 +83,7 @@ public:
 
     /// As the constructor, without throwing.
     static Result<RetryBudget> make(Options options, StoreType store = StoreType{}) {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_in<StoreType>(options, "retry_budget"); !ok) return fail(std::move(ok).error());
         return RetryBudget{std::move(options), std::move(store)};
     }
 
@@ -174,7 +175,7 @@ private:
                 .burst = options.burst * RetryBudgetMachine::permit};
     }
     static std::shared_ptr<Shared> build(Options options, StoreType store) {
-        if (auto ok = validate(options); !ok) throw_error(ok.error());
+        if (auto ok = detail::validate_in<StoreType>(options, "retry_budget"); !ok) throw_error(ok.error());
         std::string name = options.name;
         auto cell = store.template cell<RetryBudgetMachine>("retry_budget", name, prepare(options));
         return std::shared_ptr<Shared>{new Shared{detail::Versions{Version{std::move(options)}}, std::move(name),

@@ -92,14 +92,7 @@ public:
     /// predecessors have been undone.
     template <class Now, class... Cells, class... Commands>
     auto apply(Now& now, const Step<Cells, Commands>&... steps) const noexcept {
-        std::tuple<std::optional<typename Step<Cells, Commands>::Decision>...> decisions;
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (void)(take(steps, std::get<I>(decisions), now) && ...);
-            if (!(taken<typename Cells::Machine>(std::get<I>(decisions)) && ...)) {
-                (give_back(steps, std::get<I>(decisions), now), ...);
-            }
-        }(std::index_sequence_for<Cells...>{});
-        return decisions;
+        return take_in_order(now, steps...);
     }
 
     template <class Cell>
@@ -155,26 +148,6 @@ private:
         if (found == world_->cells.end()) return nullptr;
         found->second.idle_since.reset();
         return std::static_pointer_cast<T>(found->second.cell);
-    }
-
-    template <class M, class Decision>
-    static bool taken(const std::optional<Decision>& decision) noexcept {
-        if constexpr (requires { M::is_refusal(*decision); })
-            return decision && !M::is_refusal(*decision);
-        else
-            return decision.has_value();
-    }
-    template <class S, class Decision, class Now>
-    bool take(const S& step, std::optional<Decision>& decision, Now& now) const noexcept {
-        decision = apply(step, now);
-        return taken<typename S::Machine>(decision);
-    }
-    template <class S, class Decision, class Now>
-    void give_back(const S& step, const std::optional<Decision>& decision, Now& now) const noexcept {
-        using M = typename S::Machine;
-        if constexpr (requires { M::undo(step.command, *decision); }) {
-            if (taken<M>(decision)) step.cell.apply(step.options, M::undo(step.command, *decision), now);
-        }
     }
 
     // A cell counts as idle from the first sweep that finds it without a handle: the hot path need not note its use.

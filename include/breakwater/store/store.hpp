@@ -3,6 +3,7 @@
 #include <breakwater/clock.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -57,6 +58,53 @@ template <class S, class Cell, class Command>
         return false;
 }
 
+namespace detail {
+
+template <class M, class Decision>
+constexpr bool is_taken(const std::optional<Decision>& decision) noexcept {
+    if constexpr (requires { M::is_refusal(*decision); })
+        return decision && !M::is_refusal(*decision);
+    else
+        return decision.has_value();
+}
+template <class S, class Decision, class Now>
+bool take(const S& step, std::optional<Decision>& decision, Now& now) noexcept {
+    decision = step.cell.apply(step.options, step.command, now);
+    return is_taken<typename S::Machine>(decision);
+}
+template <class S, class Decision, class Now>
+void give_back(const S& step, const std::optional<Decision>& decision, Now& now) noexcept {
+    using M = typename S::Machine;
+    if constexpr (requires { M::undo(step.command, *decision); }) {
+        if (is_taken<M>(decision)) step.cell.apply(step.options, M::undo(step.command, *decision), now);
+    }
+}
+
+}  // namespace detail
+
+/// Takes steps on cells of this process in order: a tuple of optional decisions, empty after the first refusal, whose
+/// predecessors have been undone.
+template <class Now, class... Cells, class... Commands>
+auto take_in_order(Now& now, const Step<Cells, Commands>&... steps) noexcept {
+    std::tuple<std::optional<typename Step<Cells, Commands>::Decision>...> decisions;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (void)(detail::take(steps, std::get<I>(decisions), now) && ...);
+        if (!(detail::is_taken<typename Cells::Machine>(std::get<I>(decisions)) && ...)) {
+            (detail::give_back(steps, std::get<I>(decisions), now), ...);
+        }
+    }(std::index_sequence_for<Cells...>{});
+    return decisions;
+}
+
+/// Whether the store wants every call refused, because it cannot be reached.
+template <class S>
+[[gnu::always_inline]] inline bool refuses_all(const S& store) noexcept {
+    if constexpr (requires { store.refuses_all(); })
+        return store.refuses_all();
+    else
+        return false;
+}
+
 /// The archetype machine: counts up to a limit. Used to check that a type is a store.
 struct CountingMachine {
     struct State {
@@ -101,6 +149,7 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
 /// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
 /// - `peek(cell)` copies the state.
+/// - Optional: `refuses_all() → bool`: policies refuse every call with `Errc::store_unavailable`.
 /// - Optional: `object<T>(kind, name, layout, make)` keeps an object of this process's, as `cell` does cells, and
 ///   `apart()` gives an empty store of the same clock. Only a store whose cells stand in this process has them. Keyed
 ///   policies keep the table of their keys there, with the cells in it; on any other store each key is a cell named

@@ -121,7 +121,8 @@ struct CircuitMachine : breakwater::CircuitMachine<Trip> {
         }
         if (circuit.forced) return {.view = view(state, options, now)};
         state.reporters.note(reporter_memory(options.trip), report.instance, report.tally, report.overdue, now);
-        if (!record(options.trip, circuit.counted, report, now)) return {.view = view(state, options, now)};
+        if (!Local::count(circuit, options, report.tally, report.overdue, now))
+            return {.view = view(state, options, now)};
         if (state.reporters.count(reporter_memory(options.trip), now) < report.min_reporters)
             return {CircuitEffect::isolated, {}, view(state, options, now)};
         const Duration open_for = Local::open(circuit, options, report.random, report.retry_after, now);
@@ -221,13 +222,6 @@ private:
             circuit.ramp = {};
             circuit.openings = 0;
         }
-    }
-    static constexpr bool record(const Trip& rule, typename Trip::State& counted, const Report& report,
-                                 Instant now) noexcept {
-        if constexpr (TimedTripRule<Trip>)
-            return rule.record(counted, report.tally, report.overdue, now);
-        else
-            return rule.record(counted, report.tally, now);
     }
 };
 

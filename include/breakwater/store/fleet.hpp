@@ -1,0 +1,166 @@
+#pragma once
+
+#include <breakwater/attempt_forecast/machine.hpp>
+#include <breakwater/circuit_breaker/machine.hpp>
+#include <breakwater/clock.hpp>
+#include <breakwater/rate_limiter/machine.hpp>
+#include <breakwater/retry/budget_machine.hpp>
+#include <breakwater/store/fleet/ask.hpp>
+#include <breakwater/store/fleet/budget_cell.hpp>
+#include <breakwater/store/fleet/circuit_cell.hpp>
+#include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/fleet/local_cell.hpp>
+#include <breakwater/store/fleet/options.hpp>
+#include <breakwater/store/fleet/pause_cell.hpp>
+#include <breakwater/store/fleet/place.hpp>
+#include <breakwater/store/fleet/plain_cell.hpp>
+#include <breakwater/store/fleet/rate_cell.hpp>
+#include <breakwater/store/fleet/world.hpp>
+#include <breakwater/store/store.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <typeinfo>
+#include <utility>
+
+namespace breakwater {
+
+namespace fleet {
+
+/// How a machine's cell is kept in a process.
+template <class M, Link L>
+struct CellFor {
+    using type = PlainCell<M, L>;
+};
+template <TripRule Trip, Link L>
+struct CellFor<breakwater::CircuitMachine<Trip>, L> {
+    using type = CircuitCell<Trip, L>;
+};
+template <RateAlgorithm A, Link L>
+struct CellFor<RateMachine<A>, L> {
+    using type = RateCell<A, L>;
+};
+template <Link L>
+struct CellFor<PauseMachine, L> {
+    using type = PauseCell<L>;
+};
+template <Link L>
+struct CellFor<RetryBudgetMachine, L> {
+    using type = BudgetCell<L>;
+};
+/// How long calls take here says nothing about other processes.
+template <Link L>
+struct CellFor<AttemptForecastMachine, L> {
+    using type = LocalCell<AttemptForecastMachine>;
+};
+
+}  // namespace fleet
+
+/// State that the processes of a fleet share, at a server that `LinkType` leads to.
+///
+/// Thread-safe; copies share everything. Nothing connects before the first cell is made. A command waits for one answer
+/// of the server at the most, and never longer than the link's patience; what each costs, its cell says. When the
+/// server cannot be reached no call fails: see `OnStoreFailure`.
+template <fleet::Link LinkType>
+class FleetStore {
+    using World = fleet::World<LinkType>;
+
+public:
+    template <class M>
+    using Cell = typename fleet::CellFor<M, LinkType>::type;
+
+    static constexpr bool is_deferred = true;
+
+    template <class... LinkArguments>
+    explicit FleetStore(fleet::Options options, LinkArguments&&... arguments)
+        : world_{std::make_shared<World>(std::move(options), std::forward<LinkArguments>(arguments)...)} {}
+
+    const auto& clock() const noexcept { return world_->clock(); }
+
+    /// An empty name gives a cell that nobody else finds.
+    template <Machine M>
+    std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name,
+                                  const typename M::Options& options) const {
+        const fleet::Place place{world_->options().prefix, kind,
+                                 name.empty() ? world_->unique_name() : std::string{name}, layout<M>(options)};
+        return world_->template cell<Cell<M>>(place.key,
+                                              [&] { return std::make_shared<Cell<M>>(world_, place, options); });
+    }
+
+    template <class Cell, class Command, class Now>
+    auto apply(const Step<Cell, Command>& step, Now& now) const {
+        return step.cell.apply(step.options, step.command, now);
+    }
+
+    template <class Cell, class Command>
+    [[gnu::always_inline]] bool glance(const Step<Cell, Command>& step,
+                                       typename Step<Cell, Command>::Decision& decision) const noexcept {
+        if constexpr (requires { step.cell.glance(step.command, decision); })
+            return step.cell.glance(step.command, decision);
+        else
+            return false;
+    }
+
+    /// A permit of a limiter.
+    template <class Now, RateAlgorithm A>
+    auto apply(Now& now, const Step<fleet::PauseCell<LinkType>, PauseMachine::Check>& check,
+               const Step<fleet::RateCell<A, LinkType>, typename RateMachine<A>::Take>& take,
+               const Step<fleet::PauseCell<LinkType>, PauseMachine::Spend>&) const {
+        const Grant grant = take.cell.take(take.options, take.command.permits, check.cell, check.options, now);
+        return std::tuple{std::optional<Duration>{}, std::optional{grant}, std::optional<Duration>{}};
+    }
+    /// Any steps in one round trip.
+    template <class Now, class... M, class... Commands>
+    auto apply(Now& now, const Step<fleet::PlainCell<M, LinkType>, Commands>&... steps) const {
+        return fleet::apply_together(*world_, now, steps...);
+    }
+
+    template <class Cell>
+    auto peek(const Cell& cell) const {
+        return cell.peek();
+    }
+
+    /// Kept by the server; not at all if it cannot be reached.
+    void put(std::string_view key, std::string value, Duration ttl) const {
+        if (ttl <= Duration{0}) return erase(key);
+        if (world_->is_up()) world_->link().put(blob_key(key), std::move(value), ttl);
+    }
+    std::shared_ptr<const std::string> get(std::string_view key) const {
+        if (!world_->is_up()) return nullptr;
+        using Value = std::optional<std::string>;
+        const auto answer = std::make_shared<fleet::Rendezvous<Value>>();
+        world_->link().get(blob_key(key), [answer](Value value) { answer->bring(std::move(value)); });
+        auto value = answer->wait(world_->link().patience());
+        return value && *value ? std::make_shared<const std::string>(**std::move(value)) : nullptr;
+    }
+    void erase(std::string_view key) const {
+        if (world_->is_up()) world_->link().erase(blob_key(key));
+    }
+
+    /// The server cannot be reached and `OnStoreFailure::closed` holds.
+    bool refuses_all() const noexcept { return world_->decides_for_all() && !world_->lets_all_through(); }
+
+    /// Whether the server answers. False before the first use.
+    bool is_up() const noexcept { return !world_->is_down(); }
+
+protected:
+    World& world() const noexcept { return *world_; }
+
+private:
+    /// A machine that is not one of ours may look like another: its type is a part of its layout.
+    template <class M>
+    static std::string layout(const typename M::Options& options) {
+        if constexpr (std::is_same_v<Cell<M>, fleet::PlainCell<M, LinkType>>)
+            return M::layout(options) + "@" + typeid(M).name();
+        else
+            return M::layout(options);
+    }
+    std::string blob_key(std::string_view key) const { return world_->options().prefix + "blob:" + std::string{key}; }
+
+    std::shared_ptr<World> world_;
+};
+
+}  // namespace breakwater

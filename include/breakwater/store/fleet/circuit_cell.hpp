@@ -1,0 +1,339 @@
+#pragma once
+
+#include <breakwater/circuit_breaker/machine.hpp>
+#include <breakwater/clock.hpp>
+#include <breakwater/outcome.hpp>
+#include <breakwater/store/fleet/ask.hpp>
+#include <breakwater/store/fleet/circuit_machine.hpp>
+#include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/fleet/place.hpp>
+#include <breakwater/store/fleet/replica.hpp>
+#include <breakwater/store/fleet/world.hpp>
+#include <breakwater/store/memory/cell.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace breakwater::fleet {
+
+/// A circuit shared by a fleet, in one process. A closed or open circuit is passed without asking the server. What has
+/// been seen is reported every `flush_interval`; at once, by the caller, when that could open the circuit. Probes are
+/// lent by the server, and their verdicts told to it, by the caller: one round trip each.
+///
+/// Without the server the circuit goes on alone; so it does, until it has closed again, where it opens while the others
+/// see the service work (`Options::min_reporters`).
+template <TripRule Trip, Link L>
+class CircuitCell final : public CellEvents, public std::enable_shared_from_this<CircuitCell<Trip, L>> {
+    using Server = fleet::CircuitMachine<Trip>;
+    using Replica = ReplicaMachine<Trip>;
+
+public:
+    using Machine = breakwater::CircuitMachine<Trip>;
+    using Options = typename Machine::Options;
+
+    CircuitCell(std::shared_ptr<World<L>> world, Place place, const Options& options)
+        : world_{std::move(world)}, spot_{std::make_shared<const Spot>(std::move(place), options)}, local_{options} {}
+
+    template <class Command>
+    [[gnu::always_inline]] bool glance(const Command& command, DecisionOf<Machine, Command>& decision) const noexcept {
+        return !world_->decides_for_all() && local_.glance(command, decision);
+    }
+
+    template <class Now>
+    typename Machine::Admission apply(const Options& options, const typename Machine::Admit& admit, Now& now) {
+        if (world_->decides_for_all()) return {.admitted = world_->lets_all_through()};
+        if (is_alone()) return alone(options, admit, now);
+        const auto entered = local_.apply(options, typename Replica::Enter{}, now);
+        if (entered.kind == Replica::Entered::Kind::decided) return entered.admission;
+        if (entered.kind == Replica::Entered::Kind::report_overdue) return report_overdue(options, entered, admit, now);
+        return ask_for_probe(options, entered, admit, now);
+    }
+
+    template <class Now>
+    typename Machine::Recorded apply(const Options& options, const typename Machine::Record& record, Now& now) {
+        if (is_alone()) return alone(options, record, now);
+        if (record.ticket.is_probe()) return judge(options, record, now);
+        const auto counted = local_.apply(options, typename Replica::Count{record.ticket, record.tally}, now);
+        if (counted.is_late) return {.verdict = Machine::Verdict::late};
+        if (counted.would_trip) {
+            const auto pending = local_.apply(options, typename Replica::TakePending{}, now);
+            return report(options, pending, counted.overdue, record.random, record.retry_after, now);
+        }
+        if (counted.is_first) world_->wake(this->weak_from_this(), now() + world_->options().flush_interval);
+        return {};
+    }
+
+    template <class Now>
+    bool apply(const Options& options, const typename Machine::Release& release, Now& now) {
+        if (!release.ticket.is_probe() || is_alone()) return local_.apply(options, release, now);
+        const auto spot = this->spot(options);
+        world_->link().apply(heed(), remote<Server>(spot->place.key, spot->options, release));
+        return true;
+    }
+
+    template <class Now>
+    bool apply(const Options& options, const typename Machine::Adapt& adapt, Now& now) {
+        local_.apply(options, adapt, now);
+        const auto before = spot();
+        const auto next = std::make_shared<const Spot>(before->place.with(Machine::layout(options)), options);
+        {
+            const std::scoped_lock lock{mutex_};
+            spot_ = next;
+        }
+        if (next->place.key == before->place.key) {
+            world_->link().apply(heed(), remote<Server>(next->place.key, options, typename Server::Trim{}));
+        } else {  // the server keeps another layout in another cell: that is told what is known
+            world_->add(next->place.key, this->shared_from_this());
+            world_->link().apply(heed(),
+                                 remote<Server>(next->place.key, options, typename Server::Seed{view(options, now)}));
+        }
+        return true;
+    }
+
+    /// By hand: for all processes, or for this one if the server cannot be reached.
+    template <class Command, class Now>
+    auto apply(const Options& options, const Command& command, Now& now) {
+        is_isolated_ = false;
+        const auto decision = local_.apply(options, command, now);
+        if (world_->is_up()) {
+            const auto spot = this->spot(options);
+            if (const auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, command)))
+                follow(std::get<0>(reply->decisions).value(), true);
+        }
+        return decision;
+    }
+
+    typename Machine::State peek() const { return local_.peek(); }
+
+    // The world's.
+
+    void on_up() override { read_again(); }
+    void on_circuit(const CircuitView& view) override {
+        if (!is_isolated_ || view.generation > local_.peek().generation) follow(view, false);
+    }
+    /// What is pending is reported, and nobody waits.
+    void on_timer() override {
+        if (is_isolated_ || world_->is_down()) return;
+        LazyNow now{world_->clock()};
+        const auto spot = this->spot();
+        const auto pending = local_.apply(spot->options, typename Replica::TakePending{}, now);
+        if (pending.is_empty) return;
+        world_->link().apply(
+            [self = this->shared_from_this()](auto reply) {
+                if (!reply) return self->failed(reply.error());
+                const auto& recorded = std::get<0>(reply->decisions).value();
+                self->learn(recorded.view);
+                if (recorded.effect != CircuitEffect::isolated) return;
+                LazyNow at{self->world_->clock()};
+                self->isolate(self->spot()->options, 0, Duration{-1}, at);
+            },
+            remote<Server>(spot->place.key, spot->options, report_of(pending, 0, 0, Duration{-1})));
+    }
+
+private:
+    /// Where the server keeps the circuit, and the latest options that belong there.
+    struct Spot {
+        Place place;
+        Options options;
+    };
+    using SpotPointer = std::shared_ptr<const Spot>;
+
+    SpotPointer spot() const {
+        const std::scoped_lock lock{mutex_};
+        return spot_;
+    }
+    /// With a caller's options, if they are of the layout that is kept there.
+    SpotPointer spot(const Options& options) const {
+        const auto latest = spot();
+        if (Machine::layout(options) != latest->place.layout) return latest;
+        return std::make_shared<const Spot>(latest->place, options);
+    }
+
+    bool is_alone() noexcept { return is_isolated_.load(std::memory_order_acquire) || !world_->is_up(); }
+
+    template <class Command, class Now>
+    auto alone(const Options& options, const Command& command, Now& now) {
+        const auto decision = local_.apply(options, command, now);
+        if (is_isolated_ && local_.peek().phase == CircuitState::closed) {
+            is_isolated_ = false;
+            read_again();
+        }
+        return decision;
+    }
+
+    template <class Now>
+    typename Machine::Admission ask_for_probe(const Options& options, const typename Replica::Entered& entered,
+                                              const typename Machine::Admit& admit, Now& now) {
+        const auto spot = this->spot(options);
+        const auto reply =
+            ask(world_->link(), remote<Server>(spot->place.key, spot->options, typename Server::Admit{}));
+        if (!reply) return failed(reply.error()), alone(options, admit, now);
+        const auto& admission = std::get<0>(reply->decisions).value();
+        learn(admission.view);
+        typename Machine::Admission own{.admitted = admission.admitted,
+                                        .state = admission.view.phase,
+                                        .ticket = admission.ticket,
+                                        .retry_after = admission.retry_after,
+                                        .transition = entered.admission.transition};
+        if (admission.view.phase != entered.admission.state && notice(admission.view.generation))
+            own.transition = CircuitTransition{entered.admission.state, admission.view.phase};
+        return own;
+    }
+
+    template <class Now>
+    typename Machine::Admission report_overdue(const Options& options, const typename Replica::Entered& entered,
+                                               const typename Machine::Admit& admit, Now& now) {
+        const auto pending = local_.apply(options, typename Replica::TakePending{}, now);
+        const auto recorded = report(options, pending, entered.overdue, admit.random, Duration{-1}, now);
+        if (recorded.verdict != Machine::Verdict::opened) return entered.admission;
+        return {.state = CircuitState::open,
+                .retry_after = recorded.open_for,
+                .open_for = recorded.open_for,
+                .transition = recorded.transition()};
+    }
+
+    template <class Now>
+    typename Machine::Recorded judge(const Options& options, const typename Machine::Record& record, Now& now) {
+        const auto spot = this->spot(options);
+        const auto reply =
+            ask(world_->link(),
+                remote<Server>(spot->place.key, spot->options,
+                               typename Server::Judge{record.ticket, record.tally, record.random, record.retry_after}));
+        if (!reply) return failed(reply.error()), alone(options, record, now);
+        return learned(std::get<0>(reply->decisions).value());
+    }
+
+    /// Reports now, and heeds the answer. Where the server has lost the circuit it is reported anew.
+    template <class Now>
+    typename Machine::Recorded report(const Options& options, const typename Replica::Pending& pending,
+                                      std::uint32_t overdue, std::uint64_t random, Duration retry_after, Now& now) {
+        const auto spot = this->spot(options);
+        auto report = report_of(pending, overdue, random, retry_after);
+        auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
+        if (reply && std::get<0>(reply->decisions)->view.generation < pending.generation) {
+            const auto seeded = ask(world_->link(), remote<Server>(spot->place.key, spot->options,
+                                                                   typename Server::Seed{view(spot->options, now)}));
+            if (seeded) follow(std::get<0>(seeded->decisions).value(), true);
+            report.generation = local_.peek().generation;
+            reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
+        }
+        if (reply && std::get<0>(reply->decisions)->effect != CircuitEffect::isolated)
+            return learned(std::get<0>(reply->decisions).value());
+        if (!reply) failed(reply.error());
+        return {isolate(options, random, retry_after, now), Machine::Verdict::opened};
+    }
+    typename Server::Report report_of(const typename Replica::Pending& pending, std::uint32_t overdue,
+                                      std::uint64_t random, Duration retry_after) const {
+        return {.instance = world_->link().instance(),
+                .generation = pending.generation,
+                .tally = pending.tally,
+                .overdue = overdue,
+                .min_reporters = world_->min_reporters(),
+                .random = random,
+                .retry_after = retry_after};
+    }
+    template <class Now>
+    Duration isolate(const Options& options, std::uint64_t random, Duration retry_after, Now& now) {
+        is_isolated_ = true;
+        return local_.apply(options, typename Replica::Isolate{random, retry_after}, now);
+    }
+
+    typename Machine::Recorded learned(const typename Server::Recorded& recorded) {
+        using enum CircuitEffect;
+        learn(recorded.view);
+        if (recorded.effect == late) return {.verdict = Machine::Verdict::late};
+        const bool changed = recorded.effect == opened || recorded.effect == opened_again || recorded.effect == closed;
+        if (!changed || !notice(recorded.view.generation)) return {};
+        return {recorded.open_for, recorded.effect == opened         ? Machine::Verdict::opened
+                                   : recorded.effect == opened_again ? Machine::Verdict::opened_again
+                                                                     : Machine::Verdict::closed};
+    }
+    bool notice(std::uint64_t generation) {
+        LazyNow now{world_->clock()};
+        return local_.apply(spot()->options, typename Replica::Notice{generation}, now);
+    }
+
+    // What the server tells.
+
+    bool follow(const CircuitView& view, bool always) {
+        LazyNow now{world_->clock()};
+        const bool followed = local_.apply(spot()->options, typename Replica::Follow{view, always}, now);
+        if (followed) {
+            followed_ = view.generation;
+            is_isolated_ = false;
+        }
+        return followed;
+    }
+    /// Of an answer. One that is older than what is known: the server has lost the circuit.
+    void learn(const CircuitView& view) {
+        if (!follow(view, false) && view.generation < followed_) rejoin(view);
+    }
+    auto heed() {
+        return [self = this->shared_from_this()](auto reply) {
+            if (reply)
+                self->learn(std::get<0>(reply->decisions).value());
+            else
+                self->failed(reply.error());
+        };
+    }
+    void read_again() {
+        const auto spot = this->spot();
+        world_->link().apply(
+            [self = this->shared_from_this()](auto reply) {
+                if (reply)
+                    self->rejoin(std::get<0>(reply->decisions).value());
+                else
+                    self->failed(reply.error());
+            },
+            remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
+    }
+    /// After a time without the server, or when it has forgotten. An open circuit is not closed by that: what the
+    /// server has lost it is told, and what was done by hand; a circuit that opened meanwhile stays open for this
+    /// process.
+    void rejoin(const CircuitView& view) {
+        const auto here = local_.peek();
+        const bool is_lost = view.generation < followed_;
+        const bool is_shared = here.generation == followed_ || here.forced;
+        const bool is_closed = here.phase == CircuitState::closed && !here.forced;
+        if (is_lost || (here.forced && view.generation < here.generation))
+            seed(is_shared, is_shared || is_closed);
+        else if (is_closed || view.phase != CircuitState::closed || view.forced || view.generation > here.generation)
+            follow(view, true);
+        else
+            is_isolated_ = true;
+    }
+    /// Tells the server what all knew; then goes by its word, or stays alone.
+    void seed(bool is_shared, bool follows) {
+        LazyNow now{world_->clock()};
+        const auto spot = this->spot();
+        const CircuitView known = is_shared ? view(spot->options, now) : CircuitView{.generation = followed_};
+        if (!follows) is_isolated_ = true;
+        world_->link().apply(
+            [self = this->shared_from_this(), follows](auto reply) {
+                if (reply && follows) self->follow(std::get<0>(reply->decisions).value(), true);
+            },
+            remote<Server>(spot->place.key, spot->options, typename Server::Seed{known}));
+    }
+    template <class Now>
+    CircuitView view(const Options& options, Now& now) const {
+        const typename Machine::State here = local_.peek();
+        return Server::view({.circuit = here}, options, now());
+    }
+    void failed(const LinkFailure& failure) const {
+        if (failure.kind == LinkFailure::Kind::unreadable) world_->tell_unreadable(spot()->place.key, failure.words);
+    }
+
+    const std::shared_ptr<World<L>> world_;
+    mutable std::mutex mutex_;
+    SpotPointer spot_;
+    memory::BlockCell<Replica> local_;
+    std::atomic<bool> is_isolated_ = false;
+    std::atomic<std::uint64_t> followed_ = 0;  // the generation heard last
+};
+
+}  // namespace breakwater::fleet

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/store/fleet/ask.hpp>
+#include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/fleet/place.hpp>
+#include <breakwater/store/fleet/world.hpp>
+#include <breakwater/store/memory/cell.hpp>
+
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater::fleet {
+
+/// A cell of any machine: every command is a round trip. Without the server it goes on with a state of its own, which
+/// is forgotten when the server is back.
+template <class M, Link L>
+class PlainCell final : public CellEvents {
+public:
+    using Machine = M;
+
+    PlainCell(std::shared_ptr<World<L>> world, Place place, const typename M::Options& options)
+        : world_{std::move(world)}, place_{std::move(place)}, options_{options}, local_{options} {}
+
+    template <class Command, class Now>
+    DecisionOf<M, Command> apply(const typename M::Options& options, const Command& command, Now& now) {
+        if (world_->is_up()) {
+            if (const auto reply = ask(world_->link(), remote<M>(place_.key, options, command)))
+                return std::get<0>(reply->decisions).value();
+        }
+        return local_.apply(options, command, now);
+    }
+
+    typename M::State peek() const {
+        if (world_->is_up())
+            if (auto state = ask_state<M>(world_->link(), place_.key, options_)) return *std::move(state);
+        return local_.peek();
+    }
+
+    const std::string& key() const noexcept { return place_.key; }
+    /// As it goes on without the server.
+    auto& local() noexcept { return local_; }
+
+private:
+    const std::shared_ptr<World<L>> world_;
+    const Place place_;
+    const typename M::Options options_;
+    std::conditional_t<memory::fits_word<M>, memory::WordCell<M>, memory::BlockCell<M>> local_;
+};
+
+/// Has the server take steps of such cells as one: one round trip. Without the server each is taken here by itself.
+template <Link L, class Now, class... M, class... Commands>
+auto apply_together(World<L>& world, Now& now, const Step<PlainCell<M, L>, Commands>&... steps) {
+    using Decisions = std::tuple<std::optional<DecisionOf<M, Commands>>...>;
+    if (world.is_up()) {
+        auto reply = ask(world.link(), remote<M>(steps.cell.key(), steps.options, steps.command)...);
+        if (reply) return Decisions{std::move(reply->decisions)};
+    }
+    return take_in_order(now, Step{steps.cell.local(), steps.options, steps.command}...);
+}
+
+}  // namespace breakwater::fleet

@@ -1,0 +1,226 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/fleet/options.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace breakwater::fleet {
+
+/// A cell as its world knows it.
+class CellEvents {
+public:
+    virtual ~CellEvents() = default;
+    /// The server answers again: goes on with what it has. `on_down`: goes on alone.
+    virtual void on_up() {}
+    virtual void on_down() {}
+    virtual void on_circuit(const CircuitView&) {}
+    virtual void on_pause(PauseMachine::State) {}
+    /// The time of `World::wake` has come.
+    virtual void on_timer() {}
+};
+
+/// What the handles of one store share: the link, the cells, and what is to be done later.
+template <Link L>
+class World final : public LinkEvents, public std::enable_shared_from_this<World<L>> {
+public:
+    template <class... A>
+    explicit World(fleet::Options options, A&&... link_arguments)
+        : options_{std::move(options)}, link_{std::forward<A>(link_arguments)...} {}
+
+    L& link() noexcept { return link_; }
+    const fleet::Options& options() const noexcept { return options_; }
+    const auto& clock() const noexcept { return link_.clock(); }
+
+    /// A name that nobody else has.
+    std::string unique_name() {
+        return "only-" + std::to_string(link_.instance()) + "-" + std::to_string(++unique_names_);
+    }
+
+    /// Connects, if nobody has before.
+    void start() {
+        State stage = State::idle;
+        if (state_.compare_exchange_strong(stage, State::starting)) link_.start(*this);
+    }
+    /// Whether commands reach the server. Waits if that is not known yet, at most for the link's patience.
+    bool is_up() noexcept {
+        const State state = state_.load(std::memory_order_acquire);
+        if (state == State::up) [[likely]]
+            return true;
+        return state != State::down && is_up_in_the_end();
+    }
+    bool is_down() const noexcept { return state_.load(std::memory_order_acquire) != State::up; }
+
+    /// While the server cannot be reached: whether policies decide nothing themselves (`OnStoreFailure`), and if so,
+    /// what.
+    bool decides_for_all() noexcept { return options_.on_store_failure != OnStoreFailure::local && !is_up(); }
+    bool lets_all_through() const noexcept { return options_.on_store_failure == OnStoreFailure::open; }
+
+    /// How many processes must see a service fail before its circuit opens for all.
+    std::uint32_t min_reporters() const noexcept {
+        return options_.min_reporters.value_or(link_.instances() >= 3 ? 2 : 1);
+    }
+
+    /// Finds the cell of a key, or makes it with `make()`.
+    template <class Cell, class Make>
+    std::shared_ptr<Cell> cell(const std::string& key, Make make) {
+        start();
+        {
+            const std::scoped_lock lock{mutex_};
+            if (auto found = find<Cell>(key)) return found;
+        }
+        std::shared_ptr<Cell> made = make();
+        {
+            const std::scoped_lock lock{mutex_};
+            if (auto found = find<Cell>(key)) return found;
+            if (cells_.size() >= sweep_at_) sweep();
+            cells_.insert_or_assign(key, made);
+        }
+        link_.watch(key);
+        if (!is_down()) made->on_up();
+        return made;
+    }
+
+    /// A cell is kept under another key from now on.
+    void add(const std::string& key, std::weak_ptr<CellEvents> cell) {
+        {
+            const std::scoped_lock lock{mutex_};
+            cells_.insert_or_assign(key, std::move(cell));
+        }
+        link_.watch(key);
+    }
+
+    /// Has `cell.on_timer()` called at `t` or a little later.
+    void wake(std::weak_ptr<CellEvents> cell, Instant t) {
+        {
+            const std::scoped_lock lock{mutex_};
+            due_.push_back({t, std::move(cell)});
+        }
+        link_.wake_at(t);
+    }
+
+    void tell_unreadable(std::string_view key, std::string_view why) const noexcept {
+        emit({.kind = EventKind::store_unreadable, .policy = key, .subject = why, .at = clock().now()});
+    }
+    void emit(const Event& event) const noexcept { options_.observer(event); }
+
+    void on_up() override {
+        const State before = enter(State::up);
+        for (const auto& cell : living()) cell->on_up();
+        if (before == State::down)
+            emit({.kind = EventKind::store_rejoined, .policy = options_.prefix, .at = clock().now()});
+    }
+    void on_down(std::string_view why) override {
+        if (enter(State::down) == State::down) return;
+        for (const auto& cell : living()) cell->on_down();
+        emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
+    }
+    void on_circuit(std::string_view key, const CircuitView& view) override {
+        if (const auto cell = living(key)) cell->on_circuit(view);
+    }
+    void on_pause(std::string_view key, PauseMachine::State state) override {
+        if (const auto cell = living(key)) cell->on_pause(state);
+    }
+    /// Some pushes may have been missed: all is read again.
+    void on_pushes(bool are_heard, std::string_view why) override {
+        if (!are_heard) {
+            emit({.kind = EventKind::store_unheard, .policy = options_.prefix, .subject = why, .at = clock().now()});
+        } else if (!is_down()) {
+            for (const auto& cell : living()) cell->on_up();
+        }
+    }
+    void on_timer() override {
+        const Instant now = clock().now();
+        std::vector<std::weak_ptr<CellEvents>> due;
+        Instant next = Instant::max();
+        {
+            const std::scoped_lock lock{mutex_};
+            std::erase_if(due_, [&](Due& entry) {
+                if (entry.at > now) {
+                    next = std::min(next, entry.at);
+                    return false;
+                }
+                due.push_back(std::move(entry.cell));
+                return true;
+            });
+        }
+        for (const auto& cell : due)
+            if (const auto alive = cell.lock()) alive->on_timer();
+        if (next != Instant::max()) link_.wake_at(next);
+    }
+
+private:
+    enum class State : std::uint8_t { idle, starting, up, down };
+    struct Due {
+        Instant at;
+        std::weak_ptr<CellEvents> cell;
+    };
+
+    State enter(State state) {
+        State before;
+        {
+            const std::scoped_lock lock{mutex_};
+            before = state_.exchange(state);
+        }
+        known_.notify_all();
+        return before;
+    }
+    bool is_up_in_the_end() noexcept {
+        start();
+        {
+            std::unique_lock lock{mutex_};
+            known_.wait_for(lock, link_.patience(), [this] { return state_ == State::up || state_ == State::down; });
+            if (state_ == State::up) return true;
+        }
+        on_down("no answer to the first command");  // one wait is enough
+        return false;
+    }
+
+    template <class Cell>
+    std::shared_ptr<Cell> find(const std::string& key) {
+        const auto found = cells_.find(key);
+        return found == cells_.end() ? nullptr : std::dynamic_pointer_cast<Cell>(found->second.lock());
+    }
+    std::shared_ptr<CellEvents> living(std::string_view key) {
+        const std::scoped_lock lock{mutex_};
+        const auto found = cells_.find(std::string{key});
+        return found == cells_.end() ? nullptr : found->second.lock();
+    }
+    std::vector<std::shared_ptr<CellEvents>> living() {
+        const std::scoped_lock lock{mutex_};
+        std::vector<std::shared_ptr<CellEvents>> cells;
+        for (const auto& [key, cell] : cells_)
+            if (auto alive = cell.lock()) cells.push_back(std::move(alive));
+        return cells;
+    }
+    void sweep() {
+        std::erase_if(cells_, [](const auto& entry) { return entry.second.expired(); });
+        sweep_at_ = std::max<std::size_t>(64, 2 * cells_.size());
+    }
+
+    const fleet::Options options_;
+    std::atomic<std::uint64_t> unique_names_ = 0;
+    std::atomic<State> state_ = State::idle;
+    std::mutex mutex_;
+    std::condition_variable known_;
+    std::unordered_map<std::string, std::weak_ptr<CellEvents>> cells_;
+    std::size_t sweep_at_ = 64;
+    std::vector<Due> due_;
+    L link_;  // last: it stops before what its events touch goes
+};
+
+}  // namespace breakwater::fleet
