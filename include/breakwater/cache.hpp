@@ -39,15 +39,16 @@ public:
         credentials_.insert(credentials_.end(), {"Authorization", "Cookie"});
     }
 
-    /// What is kept for the request, fresh or not.
+    /// What is kept for the request, fresh or not. One look into the store, or two if other requests for the URL are
+    /// answered otherwise (Vary).
     std::optional<CachedResponse> find(const Request& request) const {
         const std::string key = key_of(request, request.method);
-        const auto names = store_.get(key);
-        if (!names) return {};
-        const auto vary = parse_names(*names);
-        if (!vary) return {};
-        const auto bytes = store_.get(variant_of(key, *vary, request));
-        return bytes ? decode(*bytes) : std::nullopt;
+        auto latest = look(key);
+        if (!latest) return {};
+        const std::string variant = vary_key(latest->vary, request.headers);
+        if (variant == latest->variant) return std::move(latest->answer);
+        auto other = look(variant_of(key, variant));
+        return other && other->variant == variant ? std::optional{std::move(other->answer)} : std::nullopt;
     }
 
     /// Keeps an answer until `stale_until`, if it may be kept.
@@ -57,10 +58,10 @@ public:
         if (ttl <= Duration{0}) return false;
         const std::string key = key_of(request, request.method);
         const std::vector<std::string> vary = vary_names(answer.response.headers);
-        std::string names;
-        for (const std::string& name : vary) names.append(name).append("\n");
-        store_.put(variant_of(key, vary, request), encode(answer), ttl);
-        store_.put(key, std::move(names), ttl);
+        const std::string variant = vary_key(vary, request.headers);
+        std::string bytes = encode({answer, vary, variant});
+        if (!vary.empty()) store_.put(variant_of(key, variant), bytes, ttl);
+        store_.put(key, std::move(bytes), ttl);
         return true;
     }
 
@@ -82,47 +83,49 @@ private:
         append(key, vary_key(credentials_, request.headers));
         return key;
     }
-    static std::string variant_of(const std::string& key, const std::vector<std::string>& vary,
-                                  const Request& request) {
-        std::string variant = key + "|";
-        append(variant, vary_key(vary, request.headers));
-        return variant;
-    }
-    static std::optional<std::vector<std::string>> parse_names(std::string_view text) {
-        std::vector<std::string> names;
-        while (!text.empty()) {
-            const auto end = text.find('\n');
-            if (end == text.npos) return {};
-            names.emplace_back(text.substr(0, end));
-            text.remove_prefix(end + 1);
-        }
-        return names;
+    static std::string variant_of(const std::string& key, const std::string& variant) {
+        std::string place = key + "|";
+        append(place, variant);
+        return place;
     }
 
-    static std::string encode(const CachedResponse& answer) {
-        const Response& response = answer.response;
+    /// An answer and what it was chosen by: the headers' names, and what the request had in them.
+    struct Kept {
+        CachedResponse answer;
+        std::vector<std::string> vary;
+        std::string variant;
+    };
+    std::optional<Kept> look(const std::string& key) const {
+        const auto bytes = store_.get(key);
+        return bytes ? decode(*bytes) : std::nullopt;
+    }
+
+    static std::string encode(const Kept& kept) {
+        const Response& response = kept.answer.response;
         auto headers = nlohmann::json::array();
         for (const Header& header : response.headers) headers.push_back({header.name, header.value});
         const nlohmann::json value = {
-            {"v", 1},
+            {"v", 2},
             {"status", response.status},
             {"url", response.url},
             {"http", response.http_version},
             {"headers", std::move(headers)},
             {"body", nlohmann::json::binary(std::vector<std::uint8_t>(response.body.begin(), response.body.end()))},
-            {"fresh_until", answer.fresh_until.time_since_epoch().count()},
-            {"stale_until", answer.stale_until.time_since_epoch().count()}};
+            {"vary", kept.vary},
+            {"variant", kept.variant},
+            {"fresh_until", kept.answer.fresh_until.time_since_epoch().count()},
+            {"stale_until", kept.answer.stale_until.time_since_epoch().count()}};
         std::string bytes;
         nlohmann::json::to_cbor(value, bytes);
         return bytes;
     }
 
-    static std::optional<CachedResponse> decode(const std::string& bytes) {
+    static std::optional<Kept> decode(const std::string& bytes) {
         const auto value = nlohmann::json::from_cbor(bytes, true, false);
-        if (!value.is_object() || value.value("v", 0) != 1) return {};
+        if (!value.is_object() || value.value("v", 0) != 2) return {};
         try {
-            CachedResponse answer;
-            Response& response = answer.response;
+            Kept kept;
+            Response& response = kept.answer.response;
             response.status = value.at("status").get<int>();
             response.url = value.at("url").get<std::string>();
             response.http_version = value.at("http").get<std::string>();
@@ -131,9 +134,11 @@ private:
             }
             const auto& body = value.at("body").get_binary();
             response.body.assign(body.begin(), body.end());
-            answer.fresh_until = Instant{Duration{value.at("fresh_until").get<std::int64_t>()}};
-            answer.stale_until = Instant{Duration{value.at("stale_until").get<std::int64_t>()}};
-            return answer;
+            kept.vary = value.at("vary").get<std::vector<std::string>>();
+            kept.variant = value.at("variant").get<std::string>();
+            kept.answer.fresh_until = Instant{Duration{value.at("fresh_until").get<std::int64_t>()}};
+            kept.answer.stale_until = Instant{Duration{value.at("stale_until").get<std::int64_t>()}};
+            return kept;
         } catch (const nlohmann::json::exception&) {
             return {};
         }

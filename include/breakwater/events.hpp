@@ -34,6 +34,7 @@ enum class EventKind : std::uint8_t {
                        ///< alone.
     store_rejoined,    ///< It answers again.
     store_unheard,     ///< Changes made by others are no longer told at once (`subject`: why); they are asked for.
+    store_cache_off,   ///< The shared store keeps no answers (`subject`: why).
     store_unreadable,  ///< What the store keeps for `policy` cannot be read (`subject`: why): it goes on alone.
     call_ended,        ///< `took`; `code` if it failed; `attempt` is the number of attempts.
 };
@@ -59,6 +60,7 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::store_degraded: return "store_degraded";
         case EventKind::store_rejoined: return "store_rejoined";
         case EventKind::store_unheard: return "store_unheard";
+        case EventKind::store_cache_off: return "store_cache_off";
         case EventKind::store_unreadable: return "store_unreadable";
         case EventKind::call_ended: return "call_ended";
     }

@@ -6,6 +6,7 @@
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/pages.hpp>
 #include <breakwater/client/snapshot.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
@@ -43,7 +44,7 @@ public:
     /// As the constructor, without throwing.
     static Result<ResilientClient> make(Options options, TransportType transport = TransportType{},
                                         StoreType store = StoreType{}) {
-        if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
+        if (auto ok = detail::validate_in<StoreType>(options, ""); !ok) return fail(std::move(ok).error());
         return ResilientClient{std::move(options), std::move(transport), std::move(store)};
     }
 
@@ -151,7 +152,7 @@ private:
     using Core = ClientCore<TransportType, StoreType, Policies>;
 
     static Options checked(Options options) {
-        if (auto ok = validate(options); !ok) throw Exception{ok.error()};
+        if (auto ok = detail::validate_in<StoreType>(options, ""); !ok) throw Exception{ok.error()};
         return options;
     }
     template <class T>

@@ -34,12 +34,12 @@ TEST_CASE("a Redis store's mistakes are named by field, range and value") {
     CHECK(mistake({.ping_interval = 1ms}) == "redis.ping_interval: must be 10ms to 1h, got 1ms");
     CHECK(mistake({.heartbeat_interval = 2h}) == "redis.heartbeat_interval: must be 10ms to 1h, got 2h");
     CHECK(mistake({.reconnect = {.base = 0s}}) == "redis.reconnect.base: must be > 0s, got 0s");
-    CHECK(mistake({.lease = 0}) == "redis.lease: must be 1 to 10000, got 0");
-    CHECK(mistake({.lease = 10'001}) == "redis.lease: must be 1 to 10000, got 10001");
+    CHECK(mistake({.lease = 0}) == "redis.lease: must be 1 to 8000, got 0");
+    CHECK(mistake({.lease = 8'001}) == "redis.lease: must be 1 to 8000, got 8001");
     CHECK(mistake({.min_reporters = 0}) == "redis.min_reporters: must be 1 to 16, got 0");
     CHECK(mistake({.min_reporters = 17}) == "redis.min_reporters: must be 1 to 16, got 17");
     CHECK(mistake({.max_blob_bytes = 100}) == "redis.max_blob_bytes: must be 1024 to 536870912, got 100");
-    CHECK(validate(bw::RedisStoreOptions{.lease = 0}, "").error().detail() == "lease: must be 1 to 10000, got 0");
+    CHECK(validate(bw::RedisStoreOptions{.lease = 0}, "").error().detail() == "lease: must be 1 to 8000, got 0");
 }
 
 TEST_CASE("URLs are checked, with their field named") {

@@ -123,13 +123,14 @@ public:
         return cell.peek();
     }
 
-    /// Kept by the server; not at all if it cannot be reached.
+    /// Kept by the server; not at all if that cannot be reached, or keeps no byte strings.
     void put(std::string_view key, std::string value, Duration ttl) const {
         if (ttl <= Duration{0}) return erase(key);
+        if (!world_->keeps_blobs()) return;
         if (world_->is_up()) world_->link().put(blob_key(key), std::move(value), ttl);
     }
     std::shared_ptr<const std::string> get(std::string_view key) const {
-        if (!world_->is_up()) return nullptr;
+        if (!world_->keeps_blobs() || !world_->is_up()) return nullptr;
         using Value = std::optional<std::string>;
         const auto answer = std::make_shared<fleet::Rendezvous<Value>>();
         world_->link().get(blob_key(key), [answer](Value value) { answer->bring(std::move(value)); });
@@ -137,7 +138,7 @@ public:
         return value && *value ? std::make_shared<const std::string>(**std::move(value)) : nullptr;
     }
     void erase(std::string_view key) const {
-        if (world_->is_up()) world_->link().erase(blob_key(key));
+        if (world_->keeps_blobs() && world_->is_up()) world_->link().erase(blob_key(key));
     }
 
     /// The server cannot be reached and `OnStoreFailure::closed` holds.

@@ -139,6 +139,7 @@ public:
         ++server_.commands_;
         done(Answer{server_.state<M>(key, options)});
     }
+    std::string_view why_no_blobs() const noexcept { return {}; }
     void watch(std::string_view key) { watched_.emplace(key); }
     void wake_at(Instant t) { wake_at_ = std::min(wake_at_, t); }
 

@@ -13,8 +13,8 @@ namespace breakwater {
 /// What policies do while the store they share cannot be reached.
 enum class OnStoreFailure : std::uint8_t {
     local,   ///< They go on by themselves, from what they know; limiters with a fair share of the limit. The default.
-    open,    ///< They let every call through.
-    closed,  ///< They refuse every call (`Errc::store_unavailable`).
+    open,    ///< They fail open: every call is let through.
+    closed,  ///< They fail closed: every call is refused (`Errc::store_unavailable`).
 };
 
 }  // namespace breakwater

@@ -113,6 +113,14 @@ public:
         link_.wake_at(t);
     }
 
+    /// Says so once if it does not.
+    bool keeps_blobs() noexcept {
+        const std::string_view why = link_.why_no_blobs();
+        if (why.empty()) return true;
+        if (!told_of_blobs_.exchange(true))
+            emit({.kind = EventKind::store_cache_off, .policy = options_.prefix, .subject = why, .at = clock().now()});
+        return false;
+    }
     void tell_unreadable(std::string_view key, std::string_view why) const noexcept {
         emit({.kind = EventKind::store_unreadable, .policy = key, .subject = why, .at = clock().now()});
     }
@@ -214,6 +222,7 @@ private:
 
     const fleet::Options options_;
     std::atomic<std::uint64_t> unique_names_ = 0;
+    std::atomic<bool> told_of_blobs_ = false;
     std::atomic<State> state_ = State::idle;
     std::mutex mutex_;
     std::condition_variable known_;

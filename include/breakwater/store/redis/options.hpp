@@ -4,6 +4,7 @@
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/store/fleet/options.hpp>
 #include <breakwater/store/redis/tls.hpp>
 #include <breakwater/store/redis/url.hpp>
 
@@ -17,13 +18,6 @@
 #include <vector>
 
 namespace breakwater {
-
-/// What policies do while their store cannot be reached.
-enum class OnStoreFailure : std::uint8_t {
-    local,   ///< Each process goes on with what it knows, and with its share of a limit.
-    open,    ///< Calls are refused with `Errc::store_unavailable`.
-    closed,  ///< Calls pass unguarded: as if circuits were closed and limits not reached.
-};
 
 /// How a fleet shares state in Redis, Valkey or a Redis Cluster.
 struct RedisStoreOptions {
@@ -49,11 +43,12 @@ struct RedisStoreOptions {
     /// The delays between attempts to connect again.
     Backoff<> reconnect{.base = std::chrono::milliseconds{50}, .cap = std::chrono::seconds{2}};
     /// How many permits of a limiter are fetched at a time, at most: 1 is exact, with one round trip for each permit.
-    /// 1 to 10,000.
+    /// 1 to 8,000; never more than half of a fair share of the burst.
     std::uint32_t lease = 1;
     /// How many distinct processes must have seen failures before a circuit opens for all. 1 to 16. By default 2 as
     /// soon as three have been seen, else 1.
     std::optional<std::uint32_t> min_reporters{};
+    /// What policies do while the store cannot be reached.
     OnStoreFailure on_store_failure = OnStoreFailure::local;
     /// Shared by the fleet; authenticates what the shared response cache holds, which is off without it. Empty, or at
     /// least 32 bytes. In no message.
@@ -112,8 +107,8 @@ inline Result<void> validate(const RedisStoreOptions& options, std::string_view 
     std::string reconnect{path};
     if (auto ok = validate(options.reconnect, reconnect.append(path.empty() ? "" : ".").append("reconnect")); !ok)
         return ok;
-    if (options.lease < 1 || options.lease > 10'000)
-        return detail::invalid_option(path, "lease", "1 to 10000", options.lease);
+    if (options.lease < 1 || options.lease > 8'000)
+        return detail::invalid_option(path, "lease", "1 to 8000", options.lease);
     if (options.min_reporters && (*options.min_reporters < 1 || *options.min_reporters > 16))
         return detail::invalid_option(path, "min_reporters", "1 to 16", *options.min_reporters);
     if (!options.secret.empty() && options.secret.size() < 32)

@@ -1,0 +1,153 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/redis/connections.hpp>
+#include <breakwater/store/redis/handler.hpp>
+#include <breakwater/store/redis/members.hpp>
+#include <breakwater/store/redis/options.hpp>
+#include <breakwater/store/redis/reply.hpp>
+#include <breakwater/store/redis/sealed.hpp>
+#include <breakwater/store/redis/server_clock.hpp>
+#include <breakwater/store/redis/swap.hpp>
+#include <breakwater/store/redis/wire.hpp>
+#include <breakwater/store/redis/words.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace breakwater::redis {
+
+/// A fleet's link to Redis: what the cells ask, in the words of the server's scripts.
+class RedisLink final : private Handler {
+public:
+    /// Needs options that `validate` accepts.
+    explicit RedisLink(const RedisStoreOptions& options)
+        : options_{options},
+          instance_{draw()},
+          members_{options.prefix, instance_},
+          seal_{options.secret},
+          connections_{options, *this, std::to_string(instance_)} {}
+
+    const ServerClock& clock() const noexcept { return clock_; }
+    std::uint64_t instance() const noexcept { return instance_; }
+    std::uint32_t instances() const noexcept { return instances_.load(std::memory_order_relaxed); }
+    bool is_up() const noexcept { return connections_.is_up(); }
+    /// The I/O thread keeps time; this is for when it is held up itself.
+    Duration patience() const noexcept { return options_.command_timeout + std::chrono::milliseconds{20}; }
+
+    void start(fleet::LinkEvents& events) {
+        events_ = &events;
+        if (!connections_.start()) events.on_down("inherited by fork: construct stores after it");
+    }
+    /// All cells of one name share a channel.
+    void watch(std::string_view key) { connections_.subscribe(channel_of(key)); }
+    void wake_at(Instant t) { connections_.wake_at(clock_.steady(t)); }
+
+    template <class Done, class... M, class... C>
+    void apply(Done done, const fleet::RemoteStep<M, C>&... steps) {
+        if constexpr ((Scripted<M> && ...)) {
+            run_script(std::move(done), steps...);
+        } else {
+            static_assert((Portable<M> && ...),
+                          "breakwater: a state that others share is kept as bytes: make the machine's (or the trip "
+                          "rule's) State trivially copyable, or give it parts(state)");
+            std::make_shared<SwapAttempt<Done, fleet::RemoteStep<M, C>...>>(connections_, std::move(done), steps...)
+                ->begin();
+        }
+    }
+
+    template <class M, class Done>
+    void read(std::string_view key, const typename M::Options& options, Done done);
+
+    // Byte strings, sealed by the secret.
+
+    void get(std::string_view key, std::function<void(std::optional<std::string>)> done) {
+        std::string place = blob_place(key);
+        connections_.submit({.key = place,
+                             .command = Words{}.add("GET").add(place),
+                             .done = [this, place, done = std::move(done)](Reply&& reply) {
+                                 if (reply.kind != Reply::Kind::answer) return done(std::nullopt);
+                                 auto value = reply.text.size() <= options_.max_blob_bytes + 64
+                                                  ? seal_.open(place, reply.text)
+                                                  : std::nullopt;
+                                 if (!value) tell_forged(place);
+                                 done(std::move(value));
+                             }});
+    }
+    void put(std::string_view key, std::string_view value, Duration ttl) {
+        if (value.size() > options_.max_blob_bytes) return;
+        const std::string place = blob_place(key);
+        const std::int64_t ms = std::max<std::int64_t>(ttl / std::chrono::milliseconds{1}, 1);
+        connections_.submit({.key = place,
+                             .command = Words{}.add("SET").add(place).add(seal_.seal(place, value)).add("PX").add(ms),
+                             .done = [](Reply&&) {}});
+    }
+    void erase(std::string_view key) {
+        const std::string place = blob_place(key);
+        connections_.submit({.key = place, .command = Words{}.add("DEL").add(place), .done = [](Reply&&) {}});
+    }
+    std::string_view why_no_blobs() const noexcept {
+        return seal_ ? "" : "a shared cache needs RedisStoreOptions::secret";
+    }
+
+private:
+    static std::uint64_t draw() {
+        std::random_device device;
+        const std::uint64_t bits = (std::uint64_t{device()} << 32) | device();
+        return (bits >> 12) | 1;
+    }
+    static std::string channel_of(std::string_view key) { return std::string{key.substr(0, key.find('}') + 1)}; }
+    std::string blob_place(std::string_view key) const { return options_.prefix + "blob:" + seal_.key(key); }
+    void tell_forged(const std::string& place) const {
+        options_.observer({.kind = EventKind::store_unreadable,
+                           .policy = place,
+                           .subject = "a value was not made with this fleet's secret",
+                           .at = clock_.now()});
+    }
+
+    // The handler's, on the I/O thread.
+
+    void on_up(const HandshakeInfo& info) override {
+        clock_.learn(Instant{Duration{info.server_time}}, info.sent, info.received);
+        if (++nodes_up_ == 1 && events_ != nullptr) events_->on_up();
+    }
+    void on_down(std::string_view node, std::string_view reason) override {
+        nodes_up_ = std::max(nodes_up_ - 1, 0);
+        if (nodes_up_ == 0 && events_ != nullptr) events_->on_down(std::string{node}.append(": ").append(reason));
+    }
+    void on_push(std::string_view, std::string_view message) override;
+    void on_push_state(PushState state, std::string_view reason) override {
+        events_->on_pushes(state == PushState::fresh, reason);
+    }
+    void on_timer() override { events_->on_timer(); }
+    std::optional<Words> heartbeat(std::string_view tag) override { return members_.heartbeat(tag); }
+    void on_heartbeat(std::string_view, Reply&& reply) override {
+        if (!reply.ok() || reply.numbers.size() < 2) return;
+        instances_.store(static_cast<std::uint32_t>(std::clamp<std::int64_t>(reply.numbers[0], 1, 1 << 20)),
+                         std::memory_order_relaxed);
+    }
+
+    const RedisStoreOptions options_;
+    const std::uint64_t instance_;
+    const Members members_;
+    const Seal seal_;
+    ServerClock clock_;
+    fleet::LinkEvents* events_ = nullptr;
+    std::atomic<std::uint32_t> instances_ = 1;
+    int nodes_up_ = 0;
+    Connections connections_;  // last: its thread stops before what it calls goes
+};
+
+}  // namespace breakwater::redis
