@@ -211,12 +211,32 @@ breakwater_component(redis
         store/redis/connection/slots.hpp
         store/redis/connections.hpp
         store/redis/handler.hpp
+        store/redis/lua/circuit.hpp
+        store/redis/lua/dispatcher.hpp
+        store/redis/lua/fixed_window.hpp
+        store/redis/lua/fragment.hpp
+        store/redis/lua/limiter.hpp
+        store/redis/lua/no_limit.hpp
+        store/redis/lua/pause.hpp
+        store/redis/lua/prelude.hpp
+        store/redis/lua/retry_budget.hpp
+        store/redis/lua/sliding_window.hpp
+        store/redis/lua/token_bucket.hpp
         store/redis/options.hpp
+        store/redis/push.hpp
         store/redis/reply.hpp
         store/redis/request.hpp
         store/redis/script.hpp
+        store/redis/scripts.hpp
+        store/redis/steps.hpp
         store/redis/tls.hpp
         store/redis/url.hpp
+        store/redis/wire.hpp
+        store/redis/wire/circuit.hpp
+        store/redis/wire/limiter_word.hpp
+        store/redis/wire/pause.hpp
+        store/redis/wire/rate.hpp
+        store/redis/wire/retry_budget.hpp
         store/redis/words.hpp)
 if(TARGET breakwater_redis)
     # Of the consumer's hiredis, not of the one found here.

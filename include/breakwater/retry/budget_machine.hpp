@@ -96,6 +96,10 @@ struct RetryBudgetMachine {
         return (word & spent_mask) == 0;
     }
 
+    /// The state in which so many thousandths are spent as of a millisecond, from a store that keeps it in numbers.
+    static constexpr State state_of(std::int64_t spent, std::int64_t at_ms) noexcept {
+        return {static_cast<std::uint64_t>(at_ms) << spent_bits | (static_cast<std::uint64_t>(spent) & spent_mask)};
+    }
     /// Thousandths spent.
     static constexpr std::int64_t spent(State state, const Options& options, Instant now) noexcept {
         refill(state, options, now);

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <charconv>
+#include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,7 +17,9 @@ public:
         ++count_;
         return *this;
     }
-    Words& add(std::int64_t number) {
+    template <std::integral Number>
+        requires(!std::same_as<Number, bool>)
+    Words& add(Number number) {
         char text[24];
         const auto end = std::to_chars(text, text + sizeof text, number).ptr;
         return add(std::string_view{text, end});

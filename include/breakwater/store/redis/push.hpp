@@ -1,0 +1,45 @@
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace breakwater::redis {
+
+/// News that a script has published: `key machine number…`. Of a circuit the numbers are those of `circuit_view`, of a
+/// pause the state's.
+struct Push {
+    std::string key{};
+    std::string machine{};
+    std::vector<std::int64_t> numbers{};
+};
+
+/// Reads a message; empty if it is none of ours. (From its end, as a key may have spaces.)
+inline std::optional<Push> read_push(std::string_view message) {
+    Push push;
+    while (true) {
+        const std::size_t space = message.rfind(' ');
+        if (space == std::string_view::npos || space == 0) return std::nullopt;
+        const std::string_view word = message.substr(space + 1);
+        message.remove_suffix(message.size() - space);
+        std::int64_t number = 0;
+        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+        if (error == std::errc{} && end == word.data() + word.size()) {
+            push.numbers.push_back(number);
+            continue;
+        }
+        if (word.empty() || push.numbers.empty()) return std::nullopt;
+        std::ranges::reverse(push.numbers);
+        push.machine = word;
+        push.key = message;
+        return push;
+    }
+}
+
+}  // namespace breakwater::redis
