@@ -100,6 +100,7 @@ breakwater_component(core
         store/memory.hpp
         store/memory/blobs.hpp
         store/memory/cell.hpp
+        store/state_bytes.hpp
         store/store.hpp
         testing/manual_clock.hpp
         testing/virtual_server.hpp
@@ -193,6 +194,7 @@ breakwater_component(redis
     PACKAGES hiredis OpenSSL
     LINKS hiredis::hiredis $<TARGET_NAME_IF_EXISTS:hiredis::hiredis_ssl> OpenSSL::Crypto
     HEADERS
+        store/redis.hpp
         store/redis/connection/alarm_bell.hpp
         store/redis/connection/channel.hpp
         store/redis/connection/command.hpp
@@ -211,6 +213,7 @@ breakwater_component(redis
         store/redis/connection/slots.hpp
         store/redis/connections.hpp
         store/redis/handler.hpp
+        store/redis/link.hpp
         store/redis/lua/circuit.hpp
         store/redis/lua/dispatcher.hpp
         store/redis/lua/fixed_window.hpp
@@ -222,13 +225,17 @@ breakwater_component(redis
         store/redis/lua/retry_budget.hpp
         store/redis/lua/sliding_window.hpp
         store/redis/lua/token_bucket.hpp
+        store/redis/members.hpp
+        store/redis/news.hpp
         store/redis/options.hpp
-        store/redis/push.hpp
         store/redis/reply.hpp
         store/redis/request.hpp
         store/redis/script.hpp
         store/redis/scripts.hpp
+        store/redis/sealed.hpp
+        store/redis/server_clock.hpp
         store/redis/steps.hpp
+        store/redis/swap.hpp
         store/redis/tls.hpp
         store/redis/url.hpp
         store/redis/wire.hpp

@@ -216,6 +216,26 @@ TEST_CASE("a circuit that opened without the server stays open for its process w
     CHECK(fleet.states() == "oo");
 }
 
+TEST_CASE("nor does the return of a server that has forgotten everything close it") {
+    FleetOfCircuits<> fleet{2, {.trip = bw::ConsecutiveFailures{2}, .recovery_timeout = 10s}};
+    CHECK(fleet.fails(0));
+    CHECK(fleet.fails(0));
+    fleet.server.advance(10s);
+    CHECK(fleet.succeeds(0));
+    fleet.server.stop();
+    fleet.server.advance(1s);
+    CHECK(fleet.fails(0));
+    CHECK(fleet.fails(0));
+    fleet.server.forget();
+    fleet.server.advance(1s);
+    fleet.server.start();
+    CHECK(fleet.states() == "oc");
+    CHECK_FALSE(fleet.succeeds(0));
+    fleet.server.advance(9s);
+    CHECK(fleet.succeeds(0));
+    CHECK(fleet.states() == "cc");
+}
+
 TEST_CASE("what is done by hand without the server is done for all when it is back") {
     FleetOfCircuits<> fleet{2, {}};
     fleet.processes[0].link().cut_off();

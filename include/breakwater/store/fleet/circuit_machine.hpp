@@ -180,7 +180,7 @@ struct CircuitMachine : breakwater::CircuitMachine<Trip> {
         if (known.generation > circuit.generation) {
             options.trip.clear(circuit.counted);
             Local::enter(circuit, known.phase == CircuitState::closed ? CircuitState::closed : CircuitState::open, now);
-            circuit.generation = std::max(circuit.generation, known.generation + 1);
+            circuit.generation = known.generation + 1;  // no newer than what has happened elsewhere since
             circuit.forced = known.forced;
             circuit.forced_until = known.forced_until;
             circuit.forced_for = known.forced_for;

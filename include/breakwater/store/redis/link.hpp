@@ -6,11 +6,18 @@
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/members.hpp>
 #include <breakwater/store/redis/options.hpp>
+#include <breakwater/store/redis/news.hpp>
 #include <breakwater/store/redis/reply.hpp>
+#include <breakwater/store/redis/scripts.hpp>
 #include <breakwater/store/redis/sealed.hpp>
 #include <breakwater/store/redis/server_clock.hpp>
+#include <breakwater/store/redis/steps.hpp>
 #include <breakwater/store/redis/swap.hpp>
 #include <breakwater/store/redis/wire.hpp>
+#include <breakwater/store/redis/wire/circuit.hpp>
+#include <breakwater/store/redis/wire/pause.hpp>
+#include <breakwater/store/redis/wire/rate.hpp>
+#include <breakwater/store/redis/wire/retry_budget.hpp>
 #include <breakwater/store/redis/words.hpp>
 
 #include <algorithm>
@@ -69,7 +76,20 @@ public:
     }
 
     template <class M, class Done>
-    void read(std::string_view key, const typename M::Options& options, Done done);
+    void read(std::string_view key, const typename M::Options& options, Done done) {
+        using State = std::expected<typename M::State, fleet::LinkFailure>;
+        if constexpr (Scripted<M>) {
+            submit<M>(
+                [done = std::move(done), options](Reply&& reply) mutable {
+                    if (!reply.ok()) return done(State{std::unexpected{failure_of(reply)}});
+                    const auto answer = answers(reply.numbers, step<M>({}, options, Read{}));
+                    done(answer ? State{*std::get<0>(answer->decisions)} : State{std::unexpected{garbled()}});
+                },
+                step<M>(key, options, Read{}));
+        } else {
+            peek_at<M>(connections_, key, options, std::move(done));
+        }
+    }
 
     // Byte strings, sealed by the secret.
 
@@ -108,6 +128,33 @@ private:
         const std::uint64_t bits = (std::uint64_t{device()} << 32) | device();
         return (bits >> 12) | 1;
     }
+    template <class... M, class Done, class... Steps>
+    void submit(Done done, const Steps&... steps) {
+        const Script& script = script_for<M...>();
+        const std::string_view key = std::get<0>(std::tie(steps...)).key;
+        connections_.submit({.key = std::string{key},
+                             .command = evalsha(script, channel_of(key), steps...),
+                             .script = &script,
+                             .done = std::move(done)});
+    }
+    template <class Done, class... M, class... C>
+    void run_script(Done done, const fleet::RemoteStep<M, C>&... steps) {
+        using Result = fleet::Reply<fleet::RemoteStep<M, C>...>;
+        submit<M...>(
+            [done = std::move(done), options = std::tuple<typename M::Options...>{steps.options...},
+             commands = std::tuple<C...>{steps.command...}](Reply&& reply) mutable {
+                if (!reply.ok()) return done(Result{std::unexpected{failure_of(reply)}});
+                auto read = [&]<std::size_t... I>(std::index_sequence<I...>) {
+                    return answers(reply.numbers, step<M>({}, std::get<I>(options), std::get<I>(commands))...);
+                }(std::index_sequence_for<M...>{});
+                if (!read) return done(Result{std::unexpected{garbled()}});
+                done(Result{fleet::Answers<fleet::RemoteStep<M, C>...>{read->now, std::move(read->decisions)}});
+            },
+            step<M>(steps.key, steps.options, steps.command)...);
+    }
+    static fleet::LinkFailure garbled() {
+        return {fleet::LinkFailure::Kind::unreadable, "the script's answer is not of this version"};
+    }
     static std::string channel_of(std::string_view key) { return std::string{key.substr(0, key.find('}') + 1)}; }
     std::string blob_place(std::string_view key) const { return options_.prefix + "blob:" + seal_.key(key); }
     void tell_forged(const std::string& place) const {
@@ -127,7 +174,15 @@ private:
         nodes_up_ = std::max(nodes_up_ - 1, 0);
         if (nodes_up_ == 0 && events_ != nullptr) events_->on_down(std::string{node}.append(": ").append(reason));
     }
-    void on_push(std::string_view, std::string_view message) override;
+    void on_push(std::string_view, std::string_view message) override {
+        const auto news = read_news(message);
+        if (!news) return;
+        Numbers numbers{news->numbers};
+        if (news->machine == "circuit")
+            events_->on_circuit(news->key, circuit_view(numbers));
+        else if (news->machine == "pause")
+            events_->on_pause(news->key, Wire<PauseMachine>::decode_state(numbers));
+    }
     void on_push_state(PushState state, std::string_view reason) override {
         events_->on_pushes(state == PushState::fresh, reason);
     }

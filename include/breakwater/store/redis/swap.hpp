@@ -10,10 +10,12 @@
 #include <breakwater/store/state_bytes.hpp>
 #include <breakwater/store/store.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,6 +44,43 @@ inline fleet::LinkFailure failure_of(const Reply& reply) {
 template <class M>
 concept Portable = KeptAsBytes<typename M::State>;
 
+/// The script that reads cells of such machines: the server's time, of each cell its version and its state's size, and
+/// all states in one string.
+inline constexpr std::string_view load_function = R"(
+local function load()
+    local time = redis.call('TIME')
+    local numbers, texts = {time[1] * 1000000 + time[2]}, {}
+    for _, key in ipairs(KEYS) do
+        local cell = redis.call('HMGET', key, 'version', 'state')
+        texts[#texts + 1] = cell[2] or ''
+        numbers[#numbers + 1] = tonumber(cell[1] or 0)
+        numbers[#numbers + 1] = #texts[#texts]
+    end
+    numbers[#numbers + 1] = table.concat(texts)
+    return numbers
+end
+)";
+inline const Script& load_script() {
+    static const Script script{std::string{load_function} + "return load()\n"};
+    return script;
+}
+
+/// Reads the state of such a cell; `done(std::expected<State, LinkFailure>)`.
+template <class M, class Done>
+void peek_at(Connections& connections, std::string_view key, const typename M::Options& options, Done done) {
+    using State = std::expected<typename M::State, fleet::LinkFailure>;
+    connections.submit({.key = std::string{key},
+                        .command = Words{}.add("EVALSHA").add(load_script().sha1()).add(std::int64_t{1}).add(key),
+                        .script = &load_script(),
+                        .done = [done = std::move(done), state = M::make_state(options)](Reply&& reply) mutable {
+                            if (!reply.ok()) return done(State{std::unexpected{failure_of(reply)}});
+                            const bool is_new = reply.numbers.size() == 3 && reply.numbers[1] == 0;
+                            if (is_new || StateBytes::read(reply.text, state)) return done(State{std::move(state)});
+                            done(State{std::unexpected{
+                                fleet::LinkFailure{fleet::LinkFailure::Kind::unreadable, "another machine's state"}}});
+                        }});
+}
+
 /// Takes steps of machines that have no script at the server: reads the states, decides here, and writes them if nobody
 /// has changed one meanwhile; else once more, 16 times at the most. (Compare-and-swap, as brandur/redis-cell does it.)
 template <class Done, class... S>
@@ -68,10 +107,6 @@ public:
 private:
     static constexpr int most_tries = 16;
 
-    static const Script& load_script() {
-        static const Script script{std::string{load_function} + "return load()\n"};
-        return script;
-    }
     static const Script& swap_script() {
         static const Script script{std::string{load_function} + R"(
 for i, key in ipairs(KEYS) do
@@ -85,21 +120,6 @@ return {-1}
 )"};
         return script;
     }
-    static constexpr std::string_view load_function = R"(
-local function load()
-    local time = redis.call('TIME')
-    local numbers, texts = {time[1] * 1000000 + time[2]}, {}
-    for _, key in ipairs(KEYS) do
-        local cell = redis.call('HMGET', key, 'version', 'state')
-        texts[#texts + 1] = cell[2] or ''
-        numbers[#numbers + 1] = tonumber(cell[1] or 0)
-        numbers[#numbers + 1] = #texts[#texts]
-    end
-    numbers[#numbers + 1] = table.concat(texts)
-    return numbers
-end
-)";
-
     void add_keys(Words& command) const {
         command.add(std::int64_t{count});
         for (const std::string& key : keys_) command.add(key);

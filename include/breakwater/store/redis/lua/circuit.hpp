@@ -477,7 +477,7 @@ machines.circuit = (function()
     if generation > s.generation then
       o.rule.clear(s, cell)
       enter(s, phase == 'closed' and 'closed' or 'open')
-      s.generation = max(s.generation, generation + 1)
+      s.generation = generation + 1
       s.forced, s.forced_until, s.forced_for = forced, forced_until, forced_for
       s.open_until = phase == 'half_open' and now or open_until
       s.openings = openings

@@ -45,7 +45,7 @@ inline void add_rule(Words& words, const AnyTrip& trip) {
     std::visit([&](const auto& rule) { add_rule(words, rule); }, trip.rule());
 }
 
-/// Also of a `Push`.
+/// Also of a `News`.
 inline fleet::CircuitView circuit_view(Numbers& numbers) {
     fleet::CircuitView view;
     view.phase = static_cast<CircuitState>(numbers.next());

@@ -43,7 +43,7 @@ struct Wire<PauseMachine> {
     static bool decode(Numbers& numbers, const Options&, const M::Limit&) { return numbers.next() != 0; }
     static M::State decode(Numbers& numbers, const Options&, const Read&) { return decode_state(numbers); }
 
-    /// Also of a `Push`.
+    /// Also of a `News`.
     static M::State decode_state(Numbers& numbers) {
         const auto until = static_cast<std::uint64_t>(numbers.next());
         const auto quota = static_cast<std::uint64_t>(numbers.next());

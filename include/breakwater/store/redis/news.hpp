@@ -14,15 +14,15 @@ namespace breakwater::redis {
 
 /// News that a script has published: `key machine number…`. Of a circuit the numbers are those of `circuit_view`, of a
 /// pause the state's.
-struct Push {
+struct News {
     std::string key{};
     std::string machine{};
     std::vector<std::int64_t> numbers{};
 };
 
 /// Reads a message; empty if it is none of ours. (From its end, as a key may have spaces.)
-inline std::optional<Push> read_push(std::string_view message) {
-    Push push;
+inline std::optional<News> read_news(std::string_view message) {
+    News news;
     while (true) {
         const std::size_t space = message.rfind(' ');
         if (space == std::string_view::npos || space == 0) return std::nullopt;
@@ -31,14 +31,14 @@ inline std::optional<Push> read_push(std::string_view message) {
         std::int64_t number = 0;
         const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
         if (error == std::errc{} && end == word.data() + word.size()) {
-            push.numbers.push_back(number);
+            news.numbers.push_back(number);
             continue;
         }
-        if (word.empty() || push.numbers.empty()) return std::nullopt;
-        std::ranges::reverse(push.numbers);
-        push.machine = word;
-        push.key = message;
-        return push;
+        if (word.empty() || news.numbers.empty()) return std::nullopt;
+        std::ranges::reverse(news.numbers);
+        news.machine = word;
+        news.key = message;
+        return news;
     }
 }
 
