@@ -352,6 +352,22 @@ TEST_CASE("other thresholds of one layout share a circuit, another window does n
     CHECK(other.state() == CircuitState::closed);
 }
 
+TEST_CASE("who keeps a circuit in another layout than the others is told so") {
+    bw::testing::VirtualServer server;
+    std::vector<std::string> told;
+    const auto note = [&](const bw::Event& event) {
+        if (event.kind == bw::EventKind::store_other_layout)
+            told.push_back(std::string{event.policy} + " " + std::string{event.subject});
+    };
+    using Breaker = FleetOfCircuits<>::Breaker;
+    const Breaker old{{.name = "a", .trip = bw::ConsecutiveFailures{5}}, test::FleetProcess{server}};
+    const Breaker same{{.name = "a", .trip = bw::ConsecutiveFailures{7}},
+                       test::FleetProcess{server, {.observer = note}}};
+    CHECK(told.empty());
+    const Breaker other{{.name = "a", .trip = bw::FailureRate{}}, test::FleetProcess{server, {.observer = note}}};
+    CHECK(told == std::vector<std::string>{"breakwater:{a}:circuit: streak"});
+}
+
 TEST_CASE("a circuit reconfigured to another layout takes its state along") {
     FleetOfCircuits<> fleet{2, {.trip = bw::ConsecutiveFailures{2}, .recovery_timeout = 60s}};
     CHECK(fleet.fails(0));

@@ -49,7 +49,9 @@ TEST_CASE("processes with one client's name share its circuit and its limit") {
     bw::testing::VirtualServer server;
     auto own = options();
     own.rate_limit.algorithm = bw::FixedWindow{.permits = 5, .window = 60s};
-    const bw::ScriptedTransport failing{bw::Response{.status = 500}, bw::Response{.status = 500}, bw::Response{.status = 500}}, working{ok("1"), ok("2")};
+    const bw::ScriptedTransport failing{bw::Response{.status = 500}, bw::Response{.status = 500},
+                                        bw::Response{.status = 500}},
+        working{ok("1"), ok("2")};
     const test::FleetProcess store{server, {.min_reporters = 1}};
     const Client one{own, failing, store};
     const Client two{own, working, test::FleetProcess{server, {.min_reporters = 1}}};
@@ -75,7 +77,8 @@ TEST_CASE("a guarded call through a closed circuit and a leased limiter asks the
 
 TEST_CASE("one answer with Retry-After pauses a client in every process") {
     bw::testing::VirtualServer server;
-    const bw::ScriptedTransport throttled{bw::Response{.status = 429, .headers = {{"Retry-After", "20"}}}}, working{ok("1")};
+    const bw::ScriptedTransport throttled{bw::Response{.status = 429, .headers = {{"Retry-After", "20"}}}},
+        working{ok("1")};
     const Client one{options(), throttled, test::FleetProcess{server}};
     const Client two{options(), working, test::FleetProcess{server}};
     CHECK(one.get("/a").error().status() == 429);

@@ -86,7 +86,7 @@ public:
                                   const typename M::Options& options) const {
         const fleet::Place place{world_->options().prefix, kind,
                                  name.empty() ? world_->unique_name() : std::string{name}, layout<M>(options)};
-        return world_->template cell<Cell<M>>(place.key,
+        return world_->template cell<Cell<M>>(place,
                                               [&] { return std::make_shared<Cell<M>>(world_, place, options); });
     }
 

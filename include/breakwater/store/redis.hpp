@@ -39,6 +39,7 @@ private:
     static fleet::Options shared(const RedisStoreOptions& options) {
         return {.prefix = options.prefix,
                 .flush_interval = options.flush_interval,
+                .poll_interval = options.ping_interval,
                 .lease = options.lease,
                 .min_reporters = options.min_reporters,
                 .on_store_failure = options.on_store_failure,

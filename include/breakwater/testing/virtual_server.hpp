@@ -72,6 +72,7 @@ private:
         Instant expires;
     };
     std::map<std::string, Blob, std::less<>> blobs_;
+    std::map<std::string, std::string> layouts_;
     std::set<VirtualLink*> links_;
     std::uint64_t commands_ = 0;
     std::uint64_t blob_commands_ = 0;
@@ -141,6 +142,12 @@ public:
     }
     std::string_view why_no_blobs() const noexcept { return {}; }
     void watch(std::string_view key) { watched_.emplace(key); }
+    template <class Done>
+    void announce(std::string_view stem, std::string_view layout, Done done) {
+        auto& known = server_.layouts_[std::string{stem}];
+        if (!known.empty() && known != layout) done(known);
+        known = layout;
+    }
     void wake_at(Instant t) { wake_at_ = std::min(wake_at_, t); }
 
     template <class Done>

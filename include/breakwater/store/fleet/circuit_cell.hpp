@@ -88,7 +88,7 @@ public:
         if (next->place.key == before->place.key) {
             world_->link().apply(heed(), remote<Server>(next->place.key, options, typename Server::Trim{}));
         } else {  // the server keeps another layout in another cell: that is told what is known
-            world_->add(next->place.key, this->shared_from_this());
+            world_->move(next->place, this->shared_from_this());
             world_->link().apply(heed(),
                                  remote<Server>(next->place.key, options, typename Server::Seed{view(options, now)}));
         }

@@ -84,6 +84,8 @@ protected:
 /// - `is_up()`: whether commands are sent. `patience()`: how long an answer can take.
 /// - `read<M>(key, options, done)`: the state of a cell, as `done(std::expected<State, LinkFailure>)`.
 /// - `watch(key)`: the events tell of changes of this cell from now on.
+/// - `announce(stem, layout, done)`: this process keeps what begins with `stem` in that layout; `done(std::string_view
+///   other)` is called if another one was announced within a day.
 /// - `wake_at(t)`: calls `on_timer` at that instant of `clock()`, or a little later; the earliest one asked for holds.
 /// - `get(key, done)`, `put(key, bytes, ttl)`, `erase(key)`: byte strings. `done(std::optional<std::string>)`.
 ///   `why_no_blobs()`: empty if there are such.
@@ -99,6 +101,7 @@ concept Link = requires(L& link, LinkEvents& events, Instant t, std::string_view
     { link.patience() } noexcept -> std::same_as<Duration>;
     link.template read<CountingMachine>(key, options, [](std::expected<CountingMachine::State, LinkFailure>) {});
     link.watch(key);
+    link.announce(key, key, [](std::string_view) {});
     link.wake_at(t);
     link.get(key, [](std::optional<std::string>) {});
     link.put(key, std::move(bytes), ttl);

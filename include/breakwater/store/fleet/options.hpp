@@ -25,6 +25,8 @@ namespace breakwater::fleet {
 struct Options {
     std::string prefix = "breakwater:";
     Duration flush_interval = std::chrono::milliseconds{50};
+    Duration poll_interval = std::chrono::seconds{1};     ///< While changes are not told.
+    Duration refresh_interval = std::chrono::minutes{1};  ///< In any case: what is shared is read again.
     std::uint32_t lease = 1;
     std::optional<std::uint32_t> min_reporters{};
     OnStoreFailure on_store_failure = OnStoreFailure::local;

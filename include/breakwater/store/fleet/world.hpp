@@ -4,6 +4,7 @@
 #include <breakwater/events.hpp>
 #include <breakwater/store/fleet/link.hpp>
 #include <breakwater/store/fleet/options.hpp>
+#include <breakwater/store/fleet/place.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -75,9 +77,10 @@ public:
         return options_.min_reporters.value_or(link_.instances() >= 3 ? 2 : 1);
     }
 
-    /// Finds the cell of a key, or makes it with `make()`.
+    /// Finds the cell of a place, or makes it with `make()`.
     template <class Cell, class Make>
-    std::shared_ptr<Cell> cell(const std::string& key, Make make) {
+    std::shared_ptr<Cell> cell(const Place& place, Make make) {
+        const std::string& key = place.key;
         start();
         {
             const std::scoped_lock lock{mutex_};
@@ -92,16 +95,18 @@ public:
         }
         link_.watch(key);
         if (!is_down()) made->on_up();
+        announce(place);
         return made;
     }
 
-    /// A cell is kept under another key from now on.
-    void add(const std::string& key, std::weak_ptr<CellEvents> cell) {
+    /// A cell is kept in another place from now on.
+    void move(const Place& place, std::weak_ptr<CellEvents> cell) {
         {
             const std::scoped_lock lock{mutex_};
-            cells_.insert_or_assign(key, std::move(cell));
+            cells_.insert_or_assign(place.key, std::move(cell));
         }
-        link_.watch(key);
+        link_.watch(place.key);
+        announce(place);
     }
 
     /// Has `cell.on_timer()` called at `t` or a little later.
@@ -121,19 +126,28 @@ public:
             emit({.kind = EventKind::store_cache_off, .policy = options_.prefix, .subject = why, .at = clock().now()});
         return false;
     }
-    void tell_unreadable(std::string_view key, std::string_view why) const noexcept {
+    /// Once for a key, until the server has been away.
+    void tell_unreadable(const std::string& key, std::string_view why) {
+        {
+            const std::scoped_lock lock{mutex_};
+            if (!unreadable_.insert(key).second) return;
+        }
         emit({.kind = EventKind::store_unreadable, .policy = key, .subject = why, .at = clock().now()});
     }
     void emit(const Event& event) const noexcept { options_.observer(event); }
 
     void on_up() override {
         const State before = enter(State::up);
-        for (const auto& cell : living()) cell->on_up();
+        read_again();
         if (before == State::down)
             emit({.kind = EventKind::store_rejoined, .policy = options_.prefix, .at = clock().now()});
     }
     void on_down(std::string_view why) override {
         if (enter(State::down) == State::down) return;
+        {
+            const std::scoped_lock lock{mutex_};
+            unreadable_.clear();
+        }
         for (const auto& cell : living()) cell->on_down();
         emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
     }
@@ -143,16 +157,16 @@ public:
     void on_pause(std::string_view key, PauseMachine::State state) override {
         if (const auto cell = living(key)) cell->on_pause(state);
     }
-    /// Some pushes may have been missed: all is read again.
+    /// Some pushes may have been missed: all is read again, and from time to time while none is heard.
     void on_pushes(bool are_heard, std::string_view why) override {
-        if (!are_heard) {
+        is_heard_ = are_heard;
+        if (!are_heard && !is_down())
             emit({.kind = EventKind::store_unheard, .policy = options_.prefix, .subject = why, .at = clock().now()});
-        } else if (!is_down()) {
-            for (const auto& cell : living()) cell->on_up();
-        }
+        read_again();
     }
     void on_timer() override {
         const Instant now = clock().now();
+        if (now >= read_again_at_) read_again();
         std::vector<std::weak_ptr<CellEvents>> due;
         Instant next = Instant::max();
         {
@@ -169,6 +183,7 @@ public:
         for (const auto& cell : due)
             if (const auto alive = cell.lock()) alive->on_timer();
         if (next != Instant::max()) link_.wake_at(next);
+        if (read_again_at_ != Instant::max()) link_.wake_at(read_again_at_);
     }
 
 private:
@@ -177,6 +192,27 @@ private:
         Instant at;
         std::weak_ptr<CellEvents> cell;
     };
+
+    /// Others may keep the same in another layout, as in a rolling deployment: then they share nothing with this
+    /// process.
+    void announce(const Place& place) {
+        link_.announce(place.stem, place.layout,
+                       [self = this->weak_from_this(), stem = place.stem](std::string_view other) {
+                           if (const auto world = self.lock())
+                               world->emit({.kind = EventKind::store_other_layout,
+                                            .policy = stem,
+                                            .subject = other,
+                                            .at = world->clock().now()});
+                       });
+    }
+
+    /// What the server has may have changed untold. That it is read keeps it there, too.
+    void read_again() {
+        if (!is_down())
+            for (const auto& cell : living()) cell->on_up();
+        read_again_at_ = clock().now() + (is_heard_ ? options_.refresh_interval : options_.poll_interval);
+        link_.wake_at(read_again_at_);
+    }
 
     State enter(State state) {
         State before;
@@ -229,6 +265,10 @@ private:
     std::unordered_map<std::string, std::weak_ptr<CellEvents>> cells_;
     std::size_t sweep_at_ = 64;
     std::vector<Due> due_;
+    std::unordered_set<std::string> unreadable_;  // told of
+    // The link's thread's own.
+    bool is_heard_ = true;
+    Instant read_again_at_ = Instant::max();
     L link_;  // last: it stops before what its events touch goes
 };
 

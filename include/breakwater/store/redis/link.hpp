@@ -5,8 +5,8 @@
 #include <breakwater/store/redis/connections.hpp>
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/members.hpp>
-#include <breakwater/store/redis/options.hpp>
 #include <breakwater/store/redis/news.hpp>
+#include <breakwater/store/redis/options.hpp>
 #include <breakwater/store/redis/reply.hpp>
 #include <breakwater/store/redis/scripts.hpp>
 #include <breakwater/store/redis/sealed.hpp>
@@ -60,6 +60,25 @@ public:
     }
     /// All cells of one name share a channel.
     void watch(std::string_view key) { connections_.subscribe(channel_of(key)); }
+    void announce(const std::string& stem, const std::string& layout, std::function<void(std::string_view)> other) {
+        static const Script script{R"(
+local now = redis.call('TIME')[1]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 86400)
+local others = redis.call('ZRANGE', KEYS[1], 0, -1)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], 2 * 86400000)
+for _, layout in ipairs(others) do if layout ~= ARGV[1] then return layout end end
+return ''
+)"};
+        const std::string place = stem + "layouts";
+        connections_.submit(
+            {.key = place,
+             .command = Words{}.add("EVALSHA").add(script.sha1()).add(std::int64_t{1}).add(place).add(layout),
+             .script = &script,
+             .done = [other = std::move(other)](Reply&& reply) {
+                 if (reply.ok() && !reply.text.empty()) other(reply.text);
+             }});
+    }
     void wake_at(Instant t) { connections_.wake_at(clock_.steady(t)); }
 
     template <class Done, class... M, class... C>
