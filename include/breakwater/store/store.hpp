@@ -58,42 +58,36 @@ template <class S, class Cell, class Command>
         return false;
 }
 
-namespace detail {
-
-template <class M, class Decision>
-constexpr bool is_taken(const std::optional<Decision>& decision) noexcept {
-    if constexpr (requires { M::is_refusal(*decision); })
-        return decision && !M::is_refusal(*decision);
-    else
-        return decision.has_value();
+/// Takes the steps in order as one, as a store's `apply` does: `apply_one(step)` takes or undoes one. The first refusal
+/// undoes the earlier ones, each by its machine's own command and not by a rollback, as being asked may have effects
+/// that stay. Returns a tuple of optional decisions. To be called with nobody else between the steps who must not be.
+template <class F, class... Steps>
+constexpr auto apply_in_order(F apply_one, const Steps&... steps) {
+    std::tuple<std::optional<typename Steps::Decision>...> decisions;
+    const auto is_taken = []<class S>(const S&, const auto& decision) {
+        if constexpr (requires { S::Machine::is_refusal(*decision); })
+            return decision && !S::Machine::is_refusal(*decision);
+        else
+            return decision.has_value();
+    };
+    const auto take = [&](const auto& step, auto& decision) {
+        decision = apply_one(step);
+        return is_taken(step, decision);
+    };
+    const auto undo = [&]<class S>(const S& step, const auto& decision) {
+        if constexpr (requires { S::Machine::undo(step.command, *decision); }) {
+            if (is_taken(step, decision))
+                (void)apply_one(Step{step.cell, step.options, S::Machine::undo(step.command, *decision)});
+        }
+    };
+    std::apply([&](auto&... own) { (void)((take(steps, own) && ...) || ((undo(steps, own), ...), false)); }, decisions);
+    return decisions;
 }
-template <class S, class Decision, class Now>
-bool take(const S& step, std::optional<Decision>& decision, Now& now) noexcept {
-    decision = step.cell.apply(step.options, step.command, now);
-    return is_taken<typename S::Machine>(decision);
-}
-template <class S, class Decision, class Now>
-void give_back(const S& step, const std::optional<Decision>& decision, Now& now) noexcept {
-    using M = typename S::Machine;
-    if constexpr (requires { M::undo(step.command, *decision); }) {
-        if (is_taken<M>(decision)) step.cell.apply(step.options, M::undo(step.command, *decision), now);
-    }
-}
 
-}  // namespace detail
-
-/// Takes steps on cells of this process in order: a tuple of optional decisions, empty after the first refusal, whose
-/// predecessors have been undone.
+/// Takes steps on cells of this process in order.
 template <class Now, class... Cells, class... Commands>
 auto take_in_order(Now& now, const Step<Cells, Commands>&... steps) noexcept {
-    std::tuple<std::optional<typename Step<Cells, Commands>::Decision>...> decisions;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        (void)(detail::take(steps, std::get<I>(decisions), now) && ...);
-        if (!(detail::is_taken<typename Cells::Machine>(std::get<I>(decisions)) && ...)) {
-            (detail::give_back(steps, std::get<I>(decisions), now), ...);
-        }
-    }(std::index_sequence_for<Cells...>{});
-    return decisions;
+    return apply_in_order([&](const auto& step) { return step.cell.apply(step.options, step.command, now); }, steps...);
 }
 
 /// Whether the store wants every call refused, because it cannot be reached.
