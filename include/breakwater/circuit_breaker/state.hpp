@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 
 namespace breakwater {
@@ -44,6 +45,13 @@ struct CircuitBreakerState {
     struct None {};
     /// While closed, under a rule that times calls: the ones under way.
     [[no_unique_address]] std::conditional_t<TimedTripRule<Trip>, Stragglers, None> under_way{};
+
+    /// For stores that keep states as bytes.
+    static constexpr auto parts(auto& state) noexcept {
+        return std::tie(state.phase, state.generation, state.changed, state.open_until, state.forced,
+                        state.forced_until, state.forced_for, state.openings, state.successes, state.probes,
+                        state.late_results, state.leases, state.ramp, state.counted, state.under_way);
+    }
 };
 
 /// What admission hands out: proof of which generation, and of which probe slot, a call belongs to.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <vector>
 
 namespace breakwater {
@@ -55,7 +56,7 @@ enum class Remember : std::uint8_t { failures, failures_and_slow };
 /// memory is taken once, at construction.
 class CountRing {
 public:
-    constexpr explicit CountRing(CountWindow window, Remember what = Remember::failures)
+    constexpr explicit CountRing(CountWindow window = {}, Remember what = Remember::failures)
         : size_{window.size},
           failed_((window.size + 63U) / 64U),
           slow_(what == Remember::failures ? 0 : failed_.size()) {}
@@ -94,6 +95,12 @@ public:
         std::fill(failed_.begin(), failed_.end(), 0U);
         std::fill(slow_.begin(), slow_.end(), 0U);
         next_ = filled_ = failures_ = slow_count_ = slow_successes_ = 0;
+    }
+
+    /// For stores that keep states as bytes.
+    static constexpr auto parts(auto& ring) noexcept {
+        return std::tie(ring.size_, ring.next_, ring.filled_, ring.failures_, ring.slow_count_, ring.slow_successes_,
+                        ring.failed_, ring.slow_);
     }
 
 private:
@@ -144,7 +151,7 @@ private:
 /// window, it goes on from where it is.
 class TimeRing {
 public:
-    constexpr explicit TimeRing(TimeWindow window)
+    constexpr explicit TimeRing(TimeWindow window = {})
         : slice_{std::max(Duration{1}, window.duration / window.buckets)}, slots_(window.buckets) {}
 
     constexpr void add(const Tally& tally, Instant now) noexcept {
@@ -178,6 +185,11 @@ public:
     constexpr void clear() noexcept {
         std::fill(slots_.begin(), slots_.end(), WindowCounts{});
         sum_ = {};
+    }
+
+    /// For stores that keep states as bytes.
+    static constexpr auto parts(auto& ring) noexcept {
+        return std::tie(ring.slice_, ring.end_, ring.current_, ring.sum_, ring.slots_);
     }
 
 private:
