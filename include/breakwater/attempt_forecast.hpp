@@ -12,6 +12,7 @@
 #include <breakwater/store/memory.hpp>
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,8 +53,11 @@ public:
     using Options = AttemptForecastOptions;
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
-    explicit AttemptForecast(Options options = {}, StoreType store = StoreType{})
+    explicit AttemptForecast(Options options, StoreType store = StoreType{})
         : shared_{build(std::move(options), std::move(store))} {}
+    explicit AttemptForecast()
+        requires std::default_initializable<StoreType>
+        : AttemptForecast{Options{}} {}
 
     /// As the constructor, without throwing.
     static Result<AttemptForecast> make(Options options, StoreType store = StoreType{}) {

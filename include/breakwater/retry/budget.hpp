@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -78,8 +79,11 @@ public:
     using Options = RetryBudgetOptions;
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
-    explicit RetryBudget(Options options = {}, StoreType store = StoreType{})
+    explicit RetryBudget(Options options, StoreType store = StoreType{})
         : shared_{build(std::move(options), std::move(store))} {}
+    explicit RetryBudget()
+        requires std::default_initializable<StoreType>
+        : RetryBudget{Options{}} {}
 
     /// As the constructor, without throwing.
     static Result<RetryBudget> make(Options options, StoreType store = StoreType{}) {
