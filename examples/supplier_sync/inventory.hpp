@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "item.hpp"
-#include "sqlite.hpp"
+#include "../sqlite.hpp"
 
 namespace supplier_sync {
 
@@ -75,9 +75,8 @@ public:
 private:
     static sqlite::Database prepared(const std::string& path) {
         sqlite::Database database{path};
+        database.use_write_ahead_log();
         database.execute(R"(
-            PRAGMA journal_mode = WAL;
-            PRAGMA synchronous = NORMAL;
             PRAGMA foreign_keys = ON;
             CREATE TABLE IF NOT EXISTS items (
                 sku        TEXT PRIMARY KEY,
