@@ -86,8 +86,7 @@ public:
                                   const typename M::Options& options) const {
         const fleet::Place place{world_->options().prefix, kind,
                                  name.empty() ? world_->unique_name() : std::string{name}, layout<M>(options)};
-        return world_->template cell<Cell<M>>(place,
-                                              [&] { return std::make_shared<Cell<M>>(world_, place, options); });
+        return world_->template cell<Cell<M>>(place, [&] { return std::make_shared<Cell<M>>(world_, place, options); });
     }
 
     template <class Cell, class Command, class Now>
@@ -145,7 +144,7 @@ public:
     bool refuses_all() const noexcept { return world_->decides_for_all() && !world_->lets_all_through(); }
 
     /// Whether the server answers. False before the first use.
-    bool is_up() const noexcept { return !world_->is_down(); }
+    bool is_up() const noexcept { return !world_->is_down() && world_->link().is_up(); }
 
 protected:
     World& world() const noexcept { return *world_; }

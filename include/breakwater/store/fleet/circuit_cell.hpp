@@ -48,6 +48,8 @@ public:
     typename Machine::Admission apply(const Options& options, const typename Machine::Admit& admit, Now& now) {
         if (world_->decides_for_all()) return {.admitted = world_->lets_all_through()};
         if (is_alone()) return alone(options, admit, now);
+        if (!is_known_.load(std::memory_order_acquire)) [[unlikely]]
+            get_to_know(options);
         const auto entered = local_.apply(options, typename Replica::Enter{}, now);
         if (entered.kind == Replica::Entered::Kind::decided) return entered.admission;
         if (entered.kind == Replica::Entered::Kind::report_overdue) return report_overdue(options, entered, admit, now);
@@ -164,6 +166,16 @@ private:
             read_again();
         }
         return decision;
+    }
+
+    /// A process that has just come: what the others know holds for its first call, too.
+    void get_to_know(const Options& options) {
+        const auto spot = this->spot(options);
+        const auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
+        if (reply)
+            rejoin(std::get<0>(reply->decisions).value());
+        else
+            failed(reply.error());
     }
 
     template <class Now>
@@ -296,6 +308,7 @@ private:
     /// server has lost it is told, and what was done by hand; a circuit that opened meanwhile stays open for this
     /// process.
     void rejoin(const CircuitView& view) {
+        is_known_.store(true, std::memory_order_release);
         const auto here = local_.peek();
         const bool is_lost = view.generation < followed_;
         const bool is_shared = here.generation == followed_ || here.forced;
@@ -332,6 +345,7 @@ private:
     mutable std::mutex mutex_;
     SpotPointer spot_;
     memory::BlockCell<Replica> local_;
+    std::atomic<bool> is_known_ = false;  // what the server has has been heard once
     std::atomic<bool> is_isolated_ = false;
     std::atomic<std::uint64_t> followed_ = 0;  // the generation heard last
 };

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <tuple>
 
 namespace breakwater::fleet {
 
@@ -47,6 +48,8 @@ struct CircuitMachine : breakwater::CircuitMachine<Trip> {
     struct State {
         CircuitBreakerState<Trip> circuit;
         Reporters reporters{};
+
+        static constexpr auto parts(auto& state) { return std::tie(state.circuit, state.reporters); }
     };
 
     /// Asks for a permit; of a half-open circuit, a probe.

@@ -78,7 +78,8 @@ struct ReplicaMachine : breakwater::CircuitMachine<Trip> {
         Duration retry_after{-1};
     };
 
-    static constexpr State make_state(const Options& options) { return {Local::make_state(options)}; }
+    /// Nothing is decided at a glance before the circuit has been looked at once.
+    static constexpr State make_state(const Options& options) { return {Local::make_state(options), {}, 0}; }
 
     // Alone: as the base decides, and a call is told of what it did.
     static constexpr Admission apply(State& state, const Options& options, const typename Local::Admit& admit,

@@ -62,7 +62,7 @@ public:
     bool is_up() noexcept {
         const State state = state_.load(std::memory_order_acquire);
         if (state == State::up) [[likely]]
-            return true;
+            return !link_.is_inherited() || tell_inherited();
         return state != State::down && is_up_in_the_end();
     }
     bool is_down() const noexcept { return state_.load(std::memory_order_acquire) != State::up; }
@@ -222,6 +222,16 @@ private:
         }
         known_.notify_all();
         return before;
+    }
+    /// In the child of a fork, where the locks of this object may be held for ever.
+    bool tell_inherited() noexcept {
+        State state = State::up;
+        if (state_.compare_exchange_strong(state, State::down))
+            emit({.kind = EventKind::store_degraded,
+                  .policy = options_.prefix,
+                  .subject = "inherited by fork: make stores after it",
+                  .at = clock().now()});
+        return false;
     }
     bool is_up_in_the_end() noexcept {
         start();

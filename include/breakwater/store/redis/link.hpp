@@ -51,6 +51,7 @@ public:
     std::uint64_t instance() const noexcept { return instance_; }
     std::uint32_t instances() const noexcept { return instances_.load(std::memory_order_relaxed); }
     bool is_up() const noexcept { return connections_.is_up(); }
+    bool is_inherited() const noexcept { return connections_.is_forked(); }
     /// The I/O thread keeps time; this is for when it is held up itself.
     Duration patience() const noexcept { return options_.command_timeout + std::chrono::milliseconds{20}; }
 
@@ -60,7 +61,7 @@ public:
     }
     /// All cells of one name share a channel.
     void watch(std::string_view key) { connections_.subscribe(channel_of(key)); }
-    void announce(const std::string& stem, const std::string& layout, std::function<void(std::string_view)> other) {
+    void announce(std::string_view stem, std::string_view layout, std::function<void(std::string_view)> other) {
         static const Script script{R"(
 local now = redis.call('TIME')[1]
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 86400)
@@ -70,7 +71,7 @@ redis.call('PEXPIRE', KEYS[1], 2 * 86400000)
 for _, layout in ipairs(others) do if layout ~= ARGV[1] then return layout end end
 return ''
 )"};
-        const std::string place = stem + "layouts";
+        const std::string place = std::string{stem} + "layouts";
         connections_.submit(
             {.key = place,
              .command = Words{}.add("EVALSHA").add(script.sha1()).add(std::int64_t{1}).add(place).add(layout),
@@ -89,7 +90,8 @@ return ''
             static_assert((Portable<M> && ...),
                           "breakwater: a state that others share is kept as bytes: make the machine's (or the trip "
                           "rule's) State trivially copyable, or give it parts(state)");
-            std::make_shared<SwapAttempt<Done, fleet::RemoteStep<M, C>...>>(connections_, std::move(done), steps...)
+            std::make_shared<SwapAttempt<Done, fleet::RemoteStep<M, C>...>>(
+                connections_, channel_of(std::get<0>(std::tie(steps...)).key), std::move(done), steps...)
                 ->begin();
         }
     }

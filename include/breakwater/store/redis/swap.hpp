@@ -6,6 +6,7 @@
 #include <breakwater/store/redis/connections.hpp>
 #include <breakwater/store/redis/reply.hpp>
 #include <breakwater/store/redis/script.hpp>
+#include <breakwater/store/redis/wire/circuit.hpp>
 #include <breakwater/store/redis/words.hpp>
 #include <breakwater/store/state_bytes.hpp>
 #include <breakwater/store/store.hpp>
@@ -89,8 +90,10 @@ class SwapAttempt : public std::enable_shared_from_this<SwapAttempt<Done, S...>>
     static constexpr std::size_t count = sizeof...(S);
 
 public:
-    SwapAttempt(Connections& connections, Done done, const S&... steps)
+    /// News of circuits are published on `channel`.
+    SwapAttempt(Connections& connections, std::string channel, Done done, const S&... steps)
         : connections_{connections},
+          channel_{std::move(channel)},
           done_{std::move(done)},
           keys_{std::string{steps.key}...},
           options_{steps.options...},
@@ -116,6 +119,8 @@ for i, key in ipairs(KEYS) do
     redis.call('HSET', key, 'version', string.format('%.0f', ARGV[2 * i] + 1), 'state', ARGV[2 * i + 1])
     redis.call('PEXPIRE', key, ARGV[1])
 end
+local news = ARGV[#ARGV]
+if news ~= '' then redis.pcall('PUBLISH', ARGV[#ARGV - 1], news) end
 return {-1}
 )"};
         return script;
@@ -144,19 +149,30 @@ return {-1}
     template <class M>
     struct Copy {
         using Machine = M;
+        const std::string& key;
+        std::string& news;
         typename M::State state;
 
         template <class Command, class Now>
         auto apply(const typename M::Options& options, const Command& command, Now& now) {
-            return M::apply(state, options, command, now());
+            if constexpr (requires { news_of(key, M::view(state, options, now())); }) {
+                const auto before = M::view(state, options, now());
+                const auto decision = M::apply(state, options, command, now());
+                const auto after = M::view(state, options, now());
+                if (before.generation != after.generation || before.phase != after.phase) news = news_of(key, after);
+                return decision;
+            } else {
+                return M::apply(state, options, command, now());
+            }
         }
     };
 
     template <std::size_t... I>
     void decide(const redis::Reply& reply, std::index_sequence<I...>) {
         if (reply.numbers.size() != 1 + 2 * count) return unreadable();
+        std::string news;
         std::tuple<Copy<typename S::Machine>...> copies{
-            Copy<typename S::Machine>{S::Machine::make_state(std::get<I>(options_))}...};
+            Copy<typename S::Machine>{keys_[I], news, S::Machine::make_state(std::get<I>(options_))}...};
         std::size_t at = 0;
         bool is_readable = true;
         const auto read = [&](auto& copy, std::int64_t version, std::int64_t size) {
@@ -177,6 +193,7 @@ return {-1}
         add_keys(command);
         command.add(std::int64_t{std::chrono::hours{24} / std::chrono::milliseconds{1}});
         ((command.add(reply.numbers[1 + 2 * I]), command.add(StateBytes::of(std::get<I>(copies).state))), ...);
+        command.add(channel_).add(news);
         send(std::move(command), &swap_script());
     }
     void unreadable() {
@@ -185,6 +202,7 @@ return {-1}
     }
 
     Connections& connections_;
+    const std::string channel_;
     Done done_;
     const std::array<std::string, count> keys_;
     const std::tuple<typename S::Machine::Options...> options_;

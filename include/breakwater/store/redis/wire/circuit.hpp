@@ -19,6 +19,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -64,6 +65,20 @@ inline fleet::CircuitView circuit_view(Numbers& numbers) {
     view.counts.failures = static_cast<std::uint64_t>(numbers.next());
     view.counts.slow = static_cast<std::uint64_t>(numbers.next());
     return view;
+}
+
+/// The news of a circuit for which there is no script: as a script words them.
+inline std::string news_of(std::string_view key, const fleet::CircuitView& view) {
+    std::string news = std::string{key} + " circuit";
+    for (const std::int64_t number :
+         {static_cast<std::int64_t>(view.phase), static_cast<std::int64_t>(view.generation),
+          endless_on_wire(view.changed), endless_on_wire(view.open_until), std::int64_t{view.forced},
+          endless_on_wire(view.forced_until), endless_on_wire(view.forced_for), std::int64_t{view.openings},
+          std::int64_t{view.is_ramping}, std::int64_t{view.successes}, std::int64_t{view.probes_in_flight},
+          static_cast<std::int64_t>(view.late_results), static_cast<std::int64_t>(view.counts.calls),
+          static_cast<std::int64_t>(view.counts.failures), static_cast<std::int64_t>(view.counts.slow)})
+        news += " " + std::to_string(number);
+    return news;
 }
 
 template <class Trip>
