@@ -7,7 +7,10 @@
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/memory/cell.hpp>
 
+#include <algorithm>
+#include <array>
 #include <memory>
+#include <mutex>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -27,6 +30,7 @@ public:
     template <class Command, class Now>
     DecisionOf<M, Command> apply(const typename M::Options& options, const Command& command, Now& now) {
         if (world_->is_up()) {
+            const std::scoped_lock lock{asking_};
             if (const auto reply = ask(world_->link(), remote<M>(place_.key, options, command)))
                 return std::get<0>(reply->decisions).value();
         }
@@ -42,11 +46,15 @@ public:
     const std::string& key() const noexcept { return place_.key; }
     /// As it goes on without the server.
     auto& local() noexcept { return local_; }
+    /// Held while the server is asked: what is decided by compare-and-swap there is contended by processes, not by all
+    /// their threads.
+    std::mutex& asking() noexcept { return asking_; }
 
 private:
     const std::shared_ptr<World<L>> world_;
     const Place place_;
     const typename M::Options options_;
+    std::mutex asking_;
     std::conditional_t<memory::fits_word<M>, memory::WordCell<M>, memory::BlockCell<M>> local_;
 };
 
@@ -55,6 +63,12 @@ template <Link L, class Now, class... M, class... Commands>
 auto apply_together(World<L>& world, Now& now, const Step<PlainCell<M, L>, Commands>&... steps) {
     using Decisions = std::tuple<std::optional<DecisionOf<M, Commands>>...>;
     if (world.is_up()) {
+        std::array<std::mutex*, sizeof...(M)> cells{&steps.cell.asking()...};
+        std::ranges::sort(cells);  // one order for all, so that nobody waits for one who waits for him
+        const auto twice = std::ranges::unique(cells);
+        std::array<std::unique_lock<std::mutex>, sizeof...(M)> locks;
+        std::ranges::transform(cells.begin(), twice.begin(), locks.begin(),
+                               [](std::mutex* m) { return std::unique_lock{*m}; });
         auto reply = ask(world.link(), remote<M>(steps.cell.key(), steps.options, steps.command)...);
         if (reply) return Decisions{std::move(reply->decisions)};
     }

@@ -83,7 +83,7 @@ void peek_at(Connections& connections, std::string_view key, const typename M::O
 }
 
 /// Takes steps of machines that have no script at the server: reads the states, decides here, and writes them if nobody
-/// has changed one meanwhile; else once more, 16 times at the most. (Compare-and-swap, as brandur/redis-cell does it.)
+/// has changed one meanwhile; else once more, 32 times at the most. (Compare-and-swap, as brandur/redis-cell does it.)
 template <class Done, class... S>
 class SwapAttempt : public std::enable_shared_from_this<SwapAttempt<Done, S...>> {
     using Reply = fleet::Reply<S...>;
@@ -108,7 +108,7 @@ public:
     }
 
 private:
-    static constexpr int most_tries = 16;
+    static constexpr int most_tries = 32;
 
     static const Script& swap_script() {
         static const Script script{std::string{load_function} + R"(
