@@ -107,7 +107,9 @@ public:
     bool is_up() const noexcept { return loop_->reachable().state() == Reachable::State::up && !is_forked(); }
     /// Whether the server that keeps this key is up.
     bool is_up(std::string_view key) const noexcept {
-        return is_up() && (!loop_->reachable().is_cluster() || loop_->reachable().has_slot(slot_of(key)));
+        const Reachable& reachable = loop_->reachable();
+        if (!reachable.is_cluster()) return is_up();
+        return reachable.has_slot(slot_of(key)) && reachable.state() != Reachable::State::down && !is_forked();
     }
     /// Whether this object was inherited from the parent of a fork, and is of no use.
     bool is_forked() const noexcept { return fork_ != current_fork(); }

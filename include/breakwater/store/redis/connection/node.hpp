@@ -33,6 +33,8 @@ public:
         virtual void node_failed(Node&, std::string_view reason, Instant now) = 0;
         /// The server wants the command to be sent elsewhere or later: MOVED, ASK, TRYAGAIN.
         virtual void redirected(Node&, Command&&, std::string_view error, Instant now) = 0;
+        /// A slot is not where it was thought to be.
+        virtual void map_is_old(Instant now) = 0;
         virtual bool is_cluster() const = 0;
         virtual void found_cluster(Node&) = 0;
         virtual void slots_arrived(Node&, const redisReply&, Instant now) = 0;
@@ -227,7 +229,7 @@ private:
         expected_.pop_front();
         switch (entry.purpose) {
             case Purpose::command: return take_answer(std::move(entry.command), reply, now);
-            case Purpose::heartbeat: return take_heartbeat(reply);
+            case Purpose::heartbeat: return take_heartbeat(reply, now);
             case Purpose::script:
                 loading_ = nullptr;
                 if (is_error(reply)) load_error_ = text_of(reply);
@@ -280,7 +282,7 @@ private:
         send(Purpose::script, Words{}.add("SCRIPT").add("LOAD").add(script.text()), deadline);
     }
 
-    std::string take_heartbeat(const redisReply& reply) {
+    std::string take_heartbeat(const redisReply& reply, Instant now) {
         const std::string_view text = is_error(reply) ? text_of(reply) : std::string_view{};
         const bool is_elsewhere = error_kind(text) == "MOVED";
         if (is_elsewhere && phase_ == Phase::greeting && !owner_.is_cluster()) {
@@ -291,6 +293,7 @@ private:
             return std::string{"the server takes no writes: "}.append(text).append(
                 permission_hint(text, url_, "~" + options_.prefix + "* +set"));
         }
+        if (is_elsewhere) owner_.map_is_old(now);
         is_proven_ = true;
         if (phase_ == Phase::up) owner_.heartbeat_answered(*this, decode(reply));
         return {};

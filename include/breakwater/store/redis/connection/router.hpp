@@ -253,6 +253,7 @@ private:
         }
     }
 
+    void map_is_old(Instant now) override { want_map(now); }
     void want_map(Instant now) {
         if (!std::exchange(is_map_wanted_, true)) map_due_ = std::max(now, last_map_ + map_pause);
     }
