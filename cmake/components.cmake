@@ -192,13 +192,16 @@ breakwater_component(breakwater
 breakwater_component(redis
     COMPONENTS core
     PACKAGES hiredis OpenSSL
-    LINKS hiredis::hiredis $<TARGET_NAME_IF_EXISTS:hiredis::hiredis_ssl> OpenSSL::Crypto
+    LINKS
+        hiredis::hiredis OpenSSL::Crypto
+        $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:hiredis::hiredis_ssl> $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:OpenSSL::SSL>
     HEADERS
         store/redis.hpp
         store/redis/connection/alarm_bell.hpp
         store/redis/connection/channel.hpp
         store/redis/connection/command.hpp
         store/redis/connection/decode.hpp
+        store/redis/connection/descriptor.hpp
         store/redis/connection/endpoint.hpp
         store/redis/connection/fork.hpp
         store/redis/connection/greeting.hpp
@@ -211,6 +214,8 @@ breakwater_component(redis
         store/redis/connection/router.hpp
         store/redis/connection/signals.hpp
         store/redis/connection/slots.hpp
+        store/redis/connection/timer.hpp
+        store/redis/connection/tls_session.hpp
         store/redis/connections.hpp
         store/redis/handler.hpp
         store/redis/link.hpp

@@ -25,6 +25,7 @@ TEST_CASE("the defaults of a Redis store are valid") {
 }
 
 TEST_CASE("a Redis store's mistakes are named by field, range and value") {
+    CHECK(mistake({.ca_file = ""}) == "redis.ca_file: must be a path, got \"\"");
     CHECK(mistake({.prefix = ""}).starts_with("redis.prefix: must be 1 to 64 printable"));
     CHECK(mistake({.prefix = "a{b"}).starts_with("redis.prefix: must be 1 to 64 printable"));
     CHECK(mistake({.command_timeout = 0s}) == "redis.command_timeout: must be 1ms to 10s, got 0s");

@@ -72,7 +72,7 @@ public:
         if (state == Reachable::State::up && reachable.is_cluster() && !reachable.has_slot(command.slot))
             return command.complete(Reply::Kind::unreachable);
         command.bytes = request.command.wire();
-        loop_->mailbox().post([&](Mailbox::Letters& letters) { letters.commands.push_back(std::move(command)); });
+        loop_->submit(std::move(command));
     }
 
     /// Asks for what is published to the channel; more than once is the same as once.

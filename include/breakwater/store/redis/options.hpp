@@ -27,6 +27,8 @@ struct RedisStoreOptions {
     /// A cluster's nodes to begin with, as URLs; the others are found. If there are any, `url` is not used. User and
     /// password of the first are used for the nodes found. At most 1,000; no Unix sockets; the database is 0.
     std::vector<std::string> nodes{};
+    /// A PEM file with the authorities that rediss:// trusts instead of the system's.
+    std::optional<std::string> ca_file{};
     /// What every key and channel begins with. 1 to 64 printable ASCII characters but "{", "}" and space.
     std::string prefix = "breakwater:";
     /// How long a command may take; after that the server is regarded as down. 1 ms to 10 s.
@@ -84,6 +86,7 @@ inline Result<void> validate(const RedisStoreOptions& options, std::string_view 
     for (std::size_t i = 0; i < options.nodes.size(); ++i) {
         if (auto ok = check_url(options.nodes[i], "nodes[" + std::to_string(i) + "]", true); !ok) return ok;
     }
+    if (options.ca_file && options.ca_file->empty()) return wrong("ca_file", "must be a path, got \"\"");
     const auto is_plain = [](char c) { return c > ' ' && c <= '~' && c != '{' && c != '}'; };
     if (options.prefix.empty() || options.prefix.size() > 64 || !std::ranges::all_of(options.prefix, is_plain))
         return wrong("prefix", "must be 1 to 64 printable ASCII characters but \"{\", \"}\" and space");

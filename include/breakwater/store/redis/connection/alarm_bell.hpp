@@ -1,12 +1,8 @@
 #pragma once
 
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <breakwater/store/redis/connection/descriptor.hpp>
 
-#include <cerrno>
-#include <cstdint>
-#include <cstdlib>
-#include <system_error>
+#include <sys/eventfd.h>
 
 namespace breakwater::redis {
 
@@ -14,30 +10,17 @@ namespace breakwater::redis {
 class AlarmBell {
 public:
     /// Throws `std::system_error` where no descriptor is left.
-    AlarmBell() : fd_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
-        if (fd_ < 0) throw_system_error();
-    }
-    ~AlarmBell() { ::close(fd_); }
-    AlarmBell(const AlarmBell&) = delete;
-    AlarmBell& operator=(const AlarmBell&) = delete;
+    AlarmBell() : descriptor_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"} {}
 
-    int fd() const noexcept { return fd_; }
-    void ring() const noexcept { ::eventfd_write(fd_, 1); }
+    int fd() const noexcept { return descriptor_.get(); }
+    void ring() const noexcept { ::eventfd_write(fd(), 1); }
     void silence() const noexcept {
         eventfd_t count;
-        ::eventfd_read(fd_, &count);
+        ::eventfd_read(fd(), &count);
     }
 
 private:
-    [[noreturn]] static void throw_system_error() {
-#ifdef __cpp_exceptions
-        throw std::system_error{errno, std::generic_category(), "eventfd"};
-#else
-        std::abort();
-#endif
-    }
-
-    int fd_;
+    Descriptor descriptor_;
 };
 
 }  // namespace breakwater::redis

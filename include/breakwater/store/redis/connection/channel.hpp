@@ -1,6 +1,8 @@
 #pragma once
 
 #include <breakwater/store/redis/connection/endpoint.hpp>
+#include <breakwater/store/redis/connection/tls_session.hpp>
+#include <breakwater/store/redis/url.hpp>
 
 #include <hiredis/hiredis.h>
 
@@ -12,8 +14,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,8 +34,8 @@ public:
     Channel(const Channel&) = delete;
     Channel& operator=(const Channel&) = delete;
 
-    /// Begins to connect. False: `error()` says why not.
-    bool open(const Endpoint& endpoint) {
+    /// Begins to connect to where `url` leads. False: `error()` says why not.
+    bool open(const Endpoint& endpoint, const Url& url, const std::optional<std::string>& ca_file) {
         close();
         const int family = endpoint.generic()->sa_family;
         const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -52,7 +56,10 @@ public:
             return failed_with(ENOMEM);
         }
         context_->flags &= ~REDIS_BLOCK;
-        is_connecting_ = !connected;
+        wants_tls_ = url.scheme == Url::Scheme::rediss;
+        is_connecting_ = !connected || wants_tls_;
+        url_ = url;
+        ca_file_ = ca_file;
         return true;
     }
     bool is_open() const noexcept { return context_ != nullptr; }
@@ -62,7 +69,7 @@ public:
     /// What to poll for.
     short events() const noexcept {
         if (is_connecting_) return POLLOUT;
-        return has_unsent_ ? POLLIN | POLLOUT : POLLIN;
+        return has_unsent_ && !tls_.wants_to_read() ? POLLIN | POLLOUT : POLLIN;
     }
 
     /// Called when the socket of a connection in the making is writable. False: there is no connection.
@@ -72,7 +79,9 @@ public:
         if (::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
         if (error != 0) return failed_with(error);
         is_connecting_ = false;
-        return true;
+        if (!wants_tls_) return true;
+        error_ = tls_.begin(*context_, url_, ca_file_);
+        return error_.empty();
     }
 
     void append(std::string_view bytes) {
@@ -80,6 +89,15 @@ public:
         has_unsent_ = true;
     }
     bool has_unsent() const noexcept { return has_unsent_; }
+    /// Of any thread, for which it raises no signal: sends what the socket takes now, and keeps the rest. False:
+    /// nothing was sent, for whatever reason.
+    bool send_now(std::string_view bytes) {
+        if (tls_.is_active()) return false;
+        const ssize_t sent = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent <= 0) return false;
+        if (static_cast<std::size_t>(sent) < bytes.size()) append(bytes.substr(static_cast<std::size_t>(sent)));
+        return true;
+    }
 
     /// Sends what the socket takes. False: the connection is broken.
     bool flush() {
@@ -104,6 +122,7 @@ public:
     }
 
     void close() noexcept {
+        tls_.end();
         context_.reset();
         is_connecting_ = has_unsent_ = false;
     }
@@ -123,18 +142,18 @@ private:
         return false;
     }
     bool failed() {
-        if (context_->err == REDIS_ERR_EOF) {
-            error_ = "the server closed the connection";
-        } else if (context_->err == REDIS_ERR_IO && errno != 0) {
-            error_ = std::strerror(errno);
-        } else {
-            error_ = context_->errstr;
-        }
+        error_ = tls_.fault();
+        if (error_.empty())
+            error_ = context_->err == REDIS_ERR_EOF ? "the server closed the connection" : context_->errstr;
         return false;
     }
 
     std::unique_ptr<redisContext, FreeContext> context_;
     std::string error_;
+    Url url_;
+    std::optional<std::string> ca_file_;
+    TlsSession tls_;  // of `context_`
+    bool wants_tls_ = false;
     bool is_connecting_ = false;
     bool has_unsent_ = false;
 };

@@ -5,14 +5,15 @@
 #include <breakwater/store/redis/connection/push.hpp>
 #include <breakwater/store/redis/connection/reachable.hpp>
 #include <breakwater/store/redis/connection/router.hpp>
+#include <breakwater/store/redis/connection/timer.hpp>
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/options.hpp>
 
 #include <poll.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,17 @@ public:
     IoLoop& operator=(const IoLoop&) = delete;
 
     Mailbox& mailbox() noexcept { return mailbox_; }
+    /// Sends the command, of any thread. The first on a connection that nobody uses leaves at once; those that come
+    /// while it is under way leave together.
+    void submit(Command&& command) {
+        mailbox_.post([&](Mailbox::Letters& letters) { letters.commands.push_back(std::move(command)); },
+                      [&] {
+                          const Instant deadline = command.deadline;
+                          const Express done = router_.route_now(command);
+                          if (done == Express::sent) timer_.set(deadline);
+                          return done;
+                      });
+    }
     const Reachable& reachable() const noexcept { return reachable_; }
     const RedisStoreOptions& options() const noexcept { return options_; }
 
@@ -57,9 +69,16 @@ public:
             }
             router_.flush(now);
             push_.flush(now);
-            if (!is_stopping_ && mailbox_.may_sleep()) sleep(clock);
-            now = clock.now();
-            wake(now);
+            if (is_stopping_) break;
+            prepare();
+            if (mailbox_.may_sleep()) {
+                const int ready = ::poll(polled_.data(), polled_.size(), -1);
+                mailbox_.wake();
+                now = clock.now();
+                if (ready > 0) wake(now);
+            } else {
+                now = clock.now();
+            }
         }
         reachable_.set(Reachable::State::down);
         router_.stop();
@@ -96,48 +115,45 @@ private:
         }
     }
 
-    void sleep(const SteadyClock& clock) {
+    /// What to be woken by. Done while awake: see `Mailbox::may_sleep`.
+    void prepare() {
         polled_.clear();
         nodes_.clear();
         polled_.push_back({mailbox_.bell()->fd(), POLLIN, 0});
+        polled_.push_back({timer_.fd(), POLLIN, 0});
         polled_.push_back({push_.fd(), push_.fd() < 0 ? short{0} : push_.events(), 0});
         router_.for_each([&](Node& node) {
             if (node.fd() < 0) return;
             polled_.push_back({node.fd(), node.events(), 0});
             nodes_.push_back(&node);
         });
-        Instant until = std::min({router_.next(), push_.next(), wake_at_});
-        if (push_.wants_server(until) && router_.any_up() == nullptr) until = std::min(router_.next(), wake_at_);
-        timespec time{};
-        const Duration left = until == Instant::max() ? Duration{0} : std::max(until - clock.now(), Duration{0});
-        time.tv_sec = static_cast<time_t>(left.count() / 1'000'000);
-        time.tv_nsec = static_cast<long>(left.count() % 1'000'000) * 1'000;
-        const int ready = ::ppoll(polled_.data(), polled_.size(), until == Instant::max() ? nullptr : &time, nullptr);
-        has_polled_ = ready > 0;
+        Instant until = std::min(router_.next(), wake_at_);
+        if (!push_.wants_server(push_.next()) || router_.any_up() != nullptr) until = std::min(until, push_.next());
+        timer_.set(until);
     }
 
-    /// Does what the sockets are ready for.
+    /// Does what the descriptors are ready for.
     void wake(Instant now) {
-        if (!std::exchange(has_polled_, false)) return;
         if (polled_[0].revents != 0) mailbox_.bell()->silence();
-        if (polled_[1].revents != 0) push_.handle(polled_[1].revents, now);
+        if (polled_[1].revents != 0) timer_.silence();
+        if (polled_[2].revents != 0) push_.handle(polled_[2].revents, now);
         for (std::size_t i = 0; i < nodes_.size(); ++i) {
-            if (polled_[i + 2].revents != 0) nodes_[i]->handle(polled_[i + 2].revents, now);
+            if (polled_[i + 3].revents != 0) nodes_[i]->handle(polled_[i + 3].revents, now);
         }
     }
 
     const RedisStoreOptions options_;
     Mailbox mailbox_;
     Reachable reachable_;
+    Timer timer_;
     Handler* handler_;
     Router router_;
     Push push_;
     std::string push_server_;
     Instant wake_at_ = Instant::max();
     bool is_stopping_ = false;
-    bool has_polled_ = false;
     std::vector<pollfd> polled_;
-    std::vector<Node*> nodes_;  // of `polled_`, from the third on
+    std::vector<Node*> nodes_;  // of `polled_`, from the fourth on
 };
 
 }  // namespace breakwater::redis

@@ -4,7 +4,7 @@
 #include <breakwater/store/redis/connection/alarm_bell.hpp>
 #include <breakwater/store/redis/connection/command.hpp>
 
-#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +12,9 @@
 #include <vector>
 
 namespace breakwater::redis {
+
+/// How far a command got without the I/O thread.
+enum class Express : std::uint8_t { refused, sent, sent_in_part };
 
 /// What other threads want of the I/O thread. The bell rings only while that thread sleeps, so that what many threads
 /// ask for at the same time costs one wake-up and leaves in one write.
@@ -37,27 +40,39 @@ public:
     /// `write(Letters&)` under the lock: short, and without calling anybody.
     template <class F>
     void post(F&& write) {
-        bool was_asleep = false;
+        post(std::forward<F>(write), [] { return Express::refused; });
+    }
+    /// The same; but while the I/O thread sleeps, `express()` may do without it. Until that returns the I/O thread does
+    /// not go on when it wakes, so what is otherwise its own may be used.
+    template <class F, class E>
+    void post(F&& write, E&& express) {
+        bool has_to_ring = false;
         {
             const std::lock_guard lock{mutex_};
-            write(letters_);
-            was_asleep = std::exchange(is_asleep_, false);
+            const Express done = is_asleep_ ? express() : Express::refused;
+            if (done == Express::sent) return;
+            if (done == Express::refused) write(letters_);
+            has_to_ring = std::exchange(is_asleep_, false);
         }
-        if (was_asleep) bell_->ring();
+        if (has_to_ring) bell_->ring();
     }
 
     /// Of the I/O thread: what has come, into an emptied `letters`, whose memory is used again.
     void take(Letters& letters) {
         letters.clear();
         const std::lock_guard lock{mutex_};
-        is_asleep_ = false;
         std::swap(letters, letters_);
     }
-    /// Of the I/O thread: whether nothing has come. If so, the next letter rings.
+    /// Of the I/O thread: whether nothing has come. If so, the next letter rings, and `wake` has to be called before
+    /// anything else is done.
     bool may_sleep() {
         const std::lock_guard lock{mutex_};
         is_asleep_ = letters_.empty();
         return is_asleep_;
+    }
+    void wake() {
+        const std::lock_guard lock{mutex_};
+        is_asleep_ = false;
     }
 
     const std::shared_ptr<AlarmBell>& bell() const noexcept { return bell_; }

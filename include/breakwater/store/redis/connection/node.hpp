@@ -5,6 +5,7 @@
 #include <breakwater/store/redis/connection/channel.hpp>
 #include <breakwater/store/redis/connection/command.hpp>
 #include <breakwater/store/redis/connection/greeting.hpp>
+#include <breakwater/store/redis/connection/mailbox.hpp>
 #include <breakwater/store/redis/connection/resolution.hpp>
 #include <breakwater/store/redis/options.hpp>
 
@@ -76,6 +77,13 @@ public:
         if (command.resent > 0) ++resent_;
         const Instant deadline = command.deadline;
         expected_.push_back({Purpose::command, deadline, std::move(command)});
+    }
+    /// The same on a connection that nobody uses, by a thread other than the node's, which sleeps.
+    Express send_now(Command& command) {
+        if (phase_ != Phase::up || !expected_.empty() || channel_.has_unsent() || !channel_.send_now(command.bytes))
+            return Express::refused;
+        expected_.push_back({Purpose::command, command.deadline, std::move(command)});
+        return channel_.has_unsent() ? Express::sent_in_part : Express::sent;
     }
     /// The same, for a slot that is on its way to this node.
     void send_asking(Command&& command) {
@@ -184,7 +192,7 @@ private:
     void connect(const Endpoints& endpoints, Instant now) {
         if (endpoints.found.empty()) return fail(endpoints.error, now);
         endpoint_ = endpoints.found[failures_ % endpoints.found.size()];  // each attempt tries the next
-        if (!channel_.open(endpoint_)) return fail(channel_.error(), now);
+        if (!channel_.open(endpoint_, url_, options_.ca_file)) return fail(channel_.error(), now);
         phase_ = Phase::connecting;
         if (!channel_.is_connecting()) greet(now);
     }

@@ -44,7 +44,7 @@ public:
         url_ = url;
         phase_ = Phase::connecting;
         due_ = now + options_.connect_timeout;
-        if (!channel_.open(endpoint)) return fail(channel_.error(), now);
+        if (!channel_.open(endpoint, url_, options_.ca_file)) return fail(channel_.error(), now);
         if (!channel_.is_connecting()) greet(now);
     }
     /// The server at this address is down.

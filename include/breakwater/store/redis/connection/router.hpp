@@ -54,6 +54,12 @@ public:
         command.complete(Reply::Kind::unreachable);
     }
 
+    /// Of a thread other than the router's, which sleeps: sends the command if its connection is not in use.
+    Express route_now(Command& command) {
+        Node* node = owner_of(command.slot);
+        return node != nullptr ? node->send_now(command) : Express::refused;
+    }
+
     void tick(Instant now) {
         for (const auto& [address, node] : nodes_) node->tick(now);
         if (is_starting() && now >= starting_until_) refresh(now);
