@@ -80,7 +80,7 @@ local function load(key, machine)
       end
     else
       value = tonumber(value or nil)
-      local most = machine.endless and machine.endless[field] and huge or 9007199254740992
+      local most = machine.endless and machine.endless[field] and huge or 18014398509481984
       if not value or value < 0 or value ~= floor(value) or value > most then
         return nil, 'BREAKWATER unreadable ' .. key .. ': ' .. field
       end
