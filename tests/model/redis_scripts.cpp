@@ -23,6 +23,9 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
 #include <vector>
 
 // The scripts against the machines they must decide like: random commands, options and times through both.
@@ -147,6 +150,11 @@ LimiterScales scales_of(const bw::AnyAlgorithm& any) {
     return std::visit([](const auto& chosen) { return scales_of(chosen); }, any.choice());
 }
 
+template <class Decision>
+bool same_if_any(const std::optional<Decision>& a, const std::optional<Decision>& b) {
+    return a.has_value() == b.has_value() && (!a || bw::test::same(*a, *b));
+}
+
 class Trial {
 public:
     Trial(const RedisServer& server, std::uint64_t seed) : pipeline_{server}, dice_{seed} {
@@ -186,7 +194,7 @@ public:
             case 16: circuit(bw::AnyTrip{rate()}, steps); break;
             case 17: circuit(rate(), steps); break;
             case 18: dice_.once_in(4) ? circuit(bw::never, steps) : circuit(rate(), steps); break;
-            default: together(steps);
+            default: together(steps / 2);
         }
         pipeline_.finish();
     }
@@ -417,7 +425,132 @@ private:
     int keys_ = 0;
 };
 
-void Trial::together(int steps) { (void)steps; }
+void Trial::together(int steps) {
+    using Circuit = bw::fleet::CircuitMachine<bw::AnyTrip>;
+    using Rate = bw::RateMachine<bw::AnyAlgorithm>;
+    using Bucket = bw::RateMachine<bw::TokenBucket>;
+    using Pause = bw::PauseMachine;
+    using Budget = bw::RetryBudgetMachine;
+    const bw::redis::Script& script =
+        bw::redis::script_for<Circuit, Rate, Bucket, Pause, Budget>(bw::redis::ScriptTime::given);
+    load<Circuit, Rate, Bucket, Pause, Budget>();
+
+    const Circuit::Options circuit = rules(bw::AnyTrip{streak()});
+    const bw::AnyAlgorithm limit = dice_.once_in(2) ? bw::AnyAlgorithm{bw::FixedWindow{.permits = 5, .window = 1s}}
+                                                    : bw::AnyAlgorithm{bw::SlidingWindow{.permits = 5, .window = 1s}};
+    const Rate::Options rate{limit.prepare(), bw::layout_of(limit)};
+    const Bucket::Options bucket{bw::TokenBucket{.permits = 7, .period = 1s}.prepare(), "bucket"};
+    const Pause::Options pause;
+    const Budget::Options budget{.per_call = 200, .per_millisecond = 1, .burst = 4'000};
+
+    const bw::MemoryStore<> store;
+    const auto circuit_cell = store.cell<Circuit>("circuit", "", circuit);
+    const auto rate_cell = store.cell<Rate>("rate", "", rate);
+    const auto bucket_cell = store.cell<Bucket>("rate", "", bucket);
+    const auto pause_cell = store.cell<Pause>("pause", "", pause);
+    const auto budget_cell = store.cell<Budget>("budget", "", budget);
+    const std::string names = key();
+    const std::array keys{names + "c", names + "r", names + "b", names + "p", names + "u"};
+
+    UnevenClock clock{dice_, 300ms, 2h};
+    std::vector<bw::CircuitTicket> tickets{{}};
+    while (steps-- > 0) {
+        const Instant now = clock.next();
+        auto reading = [now] { return now; };
+        const auto compare = [&](const auto& decided, const auto&... remote) {
+            ++differences_.steps;
+            const auto words = bw::redis::evalsha(script, "news", std::optional{now}, remote...);
+            const bw::redis::Reply reply = pipeline_.ask(words);
+            const auto answers = bw::redis::answers(reply.numbers, remote...);
+            const bool is_same = answers && [&]<std::size_t... I>(std::index_sequence<I...>) {
+                return (same_if_any(std::get<I>(answers->decisions), std::get<I>(decided)) && ...);
+            }(std::index_sequence_for<decltype(remote)...>{});
+            if (!is_same) differences_.add(words.wire() + reply.text);
+        };
+        const auto apart = [&]<class M>(const auto& cell, const typename M::Options& options, const std::string& name,
+                                        const auto& command, std::type_identity<M>) {
+            const auto decision = store.apply(bw::Step{*cell, options, command}, reading);
+            compare(std::tuple{std::optional{decision}}, bw::redis::step<M>(name, options, command));
+            return decision;
+        };
+        const auto& [c, r, b, p, u] = keys;
+        const Circuit::Admit admit;
+        const Rate::Take take{dice_.in(1, 3)};
+        const Rate::Lease lease{dice_.in(1, 6)};
+        const Bucket::Take take_of_bucket{dice_.in(1, 3)};
+        const Pause::Check check{take.permits};
+        const Pause::Spend spend{take.permits};
+        const Budget::Take retry;
+        const auto keep = [&](const std::optional<Circuit::Admission>& admission) {
+            if (admission && admission->admitted) tickets.push_back(admission->ticket);
+        };
+        switch (dice_.in(0, 15)) {
+            case 0: {
+                const Circuit::Report report{.instance = 1,
+                                             .generation = store.peek(*circuit_cell).circuit.generation,
+                                             .tally = {.failures = 3, .tail = 3},
+                                             .random = dice_.bits()};
+                apart(circuit_cell, circuit, c, report, std::type_identity<Circuit>{});
+                break;
+            }
+            case 1:
+            case 2: {
+                const Circuit::Judge judge{.ticket = tickets.back(), .tally = {.successes = 1}, .random = dice_.bits()};
+                apart(circuit_cell, circuit, c, judge, std::type_identity<Circuit>{});
+                break;
+            }
+            case 3:
+                apart(circuit_cell, circuit, c, Circuit::Force{bw::CircuitState::open, dice_.span(0s, 1s)},
+                      std::type_identity<Circuit>{});
+                break;
+            case 4:
+                apart(pause_cell, pause, p, Pause::Extend{now + dice_.span(0s, 1s)}, std::type_identity<Pause>{});
+                break;
+            case 5:
+                apart(pause_cell, pause, p, Pause::Limit{dice_.in(1, 8), now + dice_.span(0s, 4s)},
+                      std::type_identity<Pause>{});
+                break;
+            case 6:
+            case 7:
+            case 8:
+            case 9: {
+                const auto decided =
+                    store.apply(reading, bw::Step{*circuit_cell, circuit, admit}, bw::Step{*pause_cell, pause, check},
+                                bw::Step{*rate_cell, rate, take}, bw::Step{*pause_cell, pause, spend});
+                compare(decided, bw::redis::step<Circuit>(c, circuit, admit), bw::redis::step<Pause>(p, pause, check),
+                        bw::redis::step<Rate>(r, rate, take), bw::redis::step<Pause>(p, pause, spend));
+                keep(std::get<0>(decided));
+                break;
+            }
+            case 10:
+            case 11:
+            case 12: {
+                const auto decided = store.apply(
+                    reading, bw::Step{*budget_cell, budget, retry}, bw::Step{*rate_cell, rate, lease},
+                    bw::Step{*bucket_cell, bucket, take_of_bucket}, bw::Step{*circuit_cell, circuit, admit});
+                compare(decided, bw::redis::step<Budget>(u, budget, retry), bw::redis::step<Rate>(r, rate, lease),
+                        bw::redis::step<Bucket>(b, bucket, take_of_bucket),
+                        bw::redis::step<Circuit>(c, circuit, admit));
+                keep(std::get<3>(decided));
+                break;
+            }
+            default: {
+                const auto decided =
+                    store.apply(reading, bw::Step{*bucket_cell, bucket, take_of_bucket},
+                                bw::Step{*circuit_cell, circuit, admit}, bw::Step{*budget_cell, budget, retry});
+                compare(decided, bw::redis::step<Bucket>(b, bucket, take_of_bucket),
+                        bw::redis::step<Circuit>(c, circuit, admit), bw::redis::step<Budget>(u, budget, retry));
+                keep(std::get<1>(decided));
+            }
+        }
+        const bw::redis::Read read;
+        apart(circuit_cell, circuit, c, Circuit::Read{}, std::type_identity<Circuit>{});
+        compare(std::tuple{std::optional{store.peek(*rate_cell)}, std::optional{store.peek(*bucket_cell)},
+                           std::optional{store.peek(*pause_cell)}, std::optional{store.peek(*budget_cell)}},
+                bw::redis::step<Rate>(r, rate, read), bw::redis::step<Bucket>(b, bucket, read),
+                bw::redis::step<Pause>(p, pause, read), bw::redis::step<Budget>(u, budget, read));
+    }
+}
 
 void compare(int steps) {
     const auto seed = test::seed();
