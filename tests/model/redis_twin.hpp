@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -62,6 +63,13 @@ public:
         redis::Words command;
         for (const std::string_view word : words) command.add(word);
         return ask(command);
+    }
+    /// What comes without being asked for.
+    redis::Reply next() {
+        redis::Reply push;
+        waiting_.emplace_back([&](const redis::Reply& reply) { push = reply; });
+        finish();
+        return push;
     }
     void load(const redis::Script& script) { ask({"SCRIPT", "LOAD", script.text()}); }
 
