@@ -171,6 +171,7 @@ struct PauseMachine {
 
     static constexpr State make_state(const Options&) noexcept { return {}; }
     static std::string layout(const Options&) { return "pause"; }
+    /// Of a `Check` or a `Spend`.
     static constexpr bool is_refusal(Duration paused) noexcept { return paused > Duration{0}; }
 
     /// How long until the pause or the used up quota ends; zero if nothing is in the way.
@@ -221,8 +222,6 @@ struct PauseMachine {
     static constexpr bool is_fresh(const State& state, const Options&, Instant now) noexcept {
         return static_cast<std::int64_t>(state.until) <= micros(now);
     }
-    /// Of a `Check` or a `Spend`.
-    static constexpr bool is_refusal(const Duration& refused) noexcept { return refused > Duration{0}; }
 
 private:
     static constexpr std::int64_t micros(Instant t) noexcept { return t.time_since_epoch().count(); }
