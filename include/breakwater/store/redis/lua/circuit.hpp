@@ -4,8 +4,9 @@
 
 namespace breakwater::redis::lua {
 
-/// The trip rules of a circuit. Each has `record(s, o, report, cell)`, which says whether the circuit trips, `counts`
-/// (calls, failures, slow), `clear`, and for `Reporters` how long a report counts. The hash:
+/// The trip rules of a circuit. Each has `record(s, report, cell, from)`, which says whether the circuit trips,
+/// `counts` (calls, failures, slow) and `clear`; and for `Reporters`, how many `reports` or what `span` of time a
+/// report counts. The hash:
 ///
 /// - `streak` of `ConsecutiveFailures`;
 /// - the window of a `FailureRate` by count: `window`, a character for each outcome, the newest last: `s` a success,
@@ -14,162 +15,163 @@ namespace breakwater::redis::lua {
 /// - by time: `slices_end` (µs), the end of the current slice, and `slices`, each as
 ///   age:calls/failures/slow/slow successes, the youngest first.
 inline constexpr Fragment trip_rules{10, R"lua(
+local rules = {}
+
+function rules.never()
+  return {
+    record = function() return false end,
+    counts = function() return 0, 0, 0 end,
+    clear = function() end,
+  }
+end
+
+function rules.streak(o)
+  o.count = num()
+  return {
+    is_streak = true,
+    record = function(s, tally)
+      local before, added = s.streak, tally.failures
+      if tally.successes > 0 then before, added = 0, tally.tail end
+      s.streak = min(before + added, 2147483647)
+      return tally.failures > 0 and s.streak >= o.count
+    end,
+    counts = function(s) return s.streak, s.streak, 0 end,
+    clear = function(s) s.streak = 0 end,
+  }
+end
+
 local function slow_of(tally)
   local successes = min(tally.slow, tally.successes)
   return successes, min(tally.slow - successes, tally.failures)
 end
-
-local function reaches(part, whole, ratio) return part / whole >= ratio end
-
 -- Whether a rate trips.
-local function is_bad(o, overdue, calls, failures, slow, slow_successes)
-  if calls >= o.minimum and reaches(failures, calls, o.ratio) then return true end
+local function is_bad(o, report, calls, failures, slow, slow_successes)
+  local overdue = report.overdue
+  if report.failures == 0 and report.slow == 0 and (report.successes > 0 or overdue == 0) then return false end
+  if calls >= o.minimum and failures / calls >= o.ratio then return true end
   calls = calls + overdue
   if o.slow_after < 0 or calls < o.minimum then return false end
-  return reaches(slow + overdue, calls, o.slow_ratio) or
-         (o.bad_ratio >= 0 and reaches(failures + slow_successes + overdue, calls, o.bad_ratio))
+  return (slow + overdue) / calls >= o.slow_ratio or
+         (o.bad_ratio >= 0 and (failures + slow_successes + overdue) / calls >= o.bad_ratio)
 end
-
-local rules = {}
-
-rules.never = {
-  options = function() end,
-  record = function() return false end,
-  counts = function() return 0, 0, 0 end,
-  clear = function() end,
-}
-
-rules.streak = {
-  options = function(o) o.count = num() end,
-  record = function(s, o, tally)
-    local before, added = s.streak, tally.failures
-    if tally.successes > 0 then before, added = 0, tally.tail end
-    s.streak = min(before + added, 2147483647)
-    return tally.failures > 0 and s.streak >= o.count
-  end,
-  counts = function(s) return s.streak, s.streak, 0 end,
-  clear = function(s) s.streak = 0 end,
-}
-
-local function rate_options(o)
+local function read_rate(o)
   o.ratio, o.minimum, o.slow_after, o.slow_ratio, o.bad_ratio = num(), num(), num(), num(), num()
 end
-local function may_trip(report)
-  return report.failures > 0 or report.slow > 0 or (report.successes == 0 and report.overdue > 0)
-end
 
-local function count_in(text, pattern)
-  local _, n = string.gsub(text, pattern, '')
-  return n
-end
-rules.count = {
-  options = function(o)
-    rate_options(o)
-    o.size = num()
-  end,
-  record = function(s, o, report, cell)
-    local size = o.size
-    if not cell.window then
-      cell.window = cell.is_new and '' or redis.call('HGET', cell.key, 'window')
-      if not cell.window or string.find(cell.window, '[^sSfF]') then
-        cell.fault = 'BREAKWATER unreadable ' .. cell.key .. ': window'
-        return false
+function rules.count(o)
+  read_rate(o)
+  local size = num()
+  local function some(letter, n) return string.rep(letter, min(n, size)) end
+  local function count_in(text, pattern)
+    local _, n = string.gsub(text, pattern, '')
+    return n
+  end
+  return {
+    reports = size,
+    record = function(s, report, cell)
+      if not cell.window then
+        cell.window = cell.is_new and '' or redis.call('HGET', cell.key, 'window')
+        if not cell.window or string.find(cell.window, '[^sSfF]') then
+          cell.fault = 'BREAKWATER unreadable ' .. cell.key .. ': window'
+          return false
+        end
+        cell.window_was = cell.window
       end
-      cell.window_was = cell.window
-    end
-    local function some(letter, n) return string.rep(letter, min(n, size)) end
-    local slow_successes, slow_failures = 0, 0
-    if o.slow_after >= 0 then slow_successes, slow_failures = slow_of(report) end
-    local all = cell.window .. some('s', report.successes - slow_successes) .. some('S', slow_successes) ..
-                some('f', report.failures - slow_failures) .. some('F', slow_failures)
-    cell.window = string.sub(all, -size)
-    s.calls = #cell.window
-    s.failures = count_in(cell.window, '[fF]')
-    s.slow = count_in(cell.window, '[SF]')
-    return may_trip(report) and is_bad(o, report.overdue, s.calls, s.failures, s.slow, count_in(cell.window, 'S'))
-  end,
-  counts = function(s) return s.calls, s.failures, s.slow end,
-  clear = function(s, cell)
-    if s.calls > 0 or cell.window then
-      cell.window = ''
-      cell.window_was = cell.window_was or false
-    end
-    s.calls, s.failures, s.slow = 0, 0, 0
-  end,
-}
+      local slow_successes, slow_failures = 0, 0
+      if o.slow_after >= 0 then slow_successes, slow_failures = slow_of(report) end
+      local all = cell.window .. some('s', report.successes - slow_successes) .. some('S', slow_successes) ..
+                  some('f', report.failures - slow_failures) .. some('F', slow_failures)
+      local window = string.sub(all, -size)
+      cell.window, s.calls = window, #window
+      s.failures = count_in(window, '[fF]')
+      local slow_ones = 0
+      s.slow = 0
+      if o.slow_after >= 0 then
+        s.slow, slow_ones = count_in(window, '[SF]'), count_in(window, 'S')
+      end
+      return is_bad(o, report, s.calls, s.failures, s.slow, slow_ones)
+    end,
+    counts = function(s) return s.calls, s.failures, s.slow end,
+    clear = function(s, cell)
+      if s.calls > 0 or cell.window then
+        cell.window = ''
+        cell.window_was = cell.window_was or false
+      end
+      s.calls, s.failures, s.slow = 0, 0, 0
+    end,
+  }
+end
 
-local function slices_of(s)
-  local slices = {}
-  for age, calls, failures, slow, slow_successes in string.gmatch(s.slices, '(%d+):(%d+)/(%d+)/(%d+)/(%d+)') do
-    slices[#slices + 1] =
-      {tonumber(age), tonumber(calls), tonumber(failures), tonumber(slow), tonumber(slow_successes)}
-  end
-  return slices
-end
--- What the slices hold that are younger than that.
-local function sum_of(slices, ages)
-  local calls, failures, slow, slow_successes = 0, 0, 0, 0
-  for i = 1, #slices do
-    local slice = slices[i]
-    if slice[1] < ages then
-      calls, failures, slow, slow_successes =
-        calls + slice[2], failures + slice[3], slow + slice[4], slow_successes + slice[5]
+function rules.time(o)
+  read_rate(o)
+  local span, length, buckets = num(), num(), num()
+  o.window = span + length
+  -- Each slice: its age, calls, failures, slow calls, and those of them that succeeded.
+  local function slices_of(s)
+    local slices = {}
+    for age, calls, failures, slow, slow_successes in string.gmatch(s.slices, '(%d+):(%d+)/(%d+)/(%d+)/(%d+)') do
+      slices[#slices + 1] =
+        {tonumber(age), tonumber(calls), tonumber(failures), tonumber(slow), tonumber(slow_successes)}
     end
+    return slices
   end
-  return calls, failures, slow, slow_successes
-end
-local function slices_until(s, o, at_time)
-  return at_time < s.slices_end and 0 or div(at_time - s.slices_end, o.slice) + 1
-end
-rules.time = {
-  options = function(o)
-    rate_options(o)
-    o.span, o.slice, o.buckets = num(), num(), num()
-  end,
-  record = function(s, o, report, _, at_time)
-    local slices = slices_of(s)
-    if s.slices_end - at_time > o.slice * (o.buckets + 1) then  -- a clock set far back goes on from here
-      s.slices_end = at_time - fmod(at_time, o.slice) + o.slice
-    end
-    local steps = slices_until(s, o, at_time)
-    s.slices_end = s.slices_end + steps * o.slice
-    local kept = {{0, 0, 0, 0, 0}}
+  local function slices_until(s, from) return from < s.slices_end and 0 or div(from - s.slices_end, length) + 1 end
+  local function sum_of(s, slices, from)
+    local ages = buckets - min(slices_until(s, from), buckets)
+    local calls, failures, slow, slow_successes = 0, 0, 0, 0
     for i = 1, #slices do
       local slice = slices[i]
-      slice[1] = slice[1] + steps
-      if slice[1] == 0 then
-        kept[1] = slice
-      elseif slice[1] < o.buckets then
-        kept[#kept + 1] = slice
+      if slice[1] < ages then
+        calls, failures, slow, slow_successes =
+          calls + slice[2], failures + slice[3], slow + slice[4], slow_successes + slice[5]
       end
     end
-    local current = kept[1]
-    local slow_successes, slow_failures = slow_of(report)
-    current[2] = current[2] + report.successes + report.failures
-    current[3] = current[3] + report.failures
-    current[4] = current[4] + slow_successes + slow_failures
-    current[5] = current[5] + slow_successes
-    local words = {}
-    for i = 1, #kept do
-      if kept[i][2] > 0 then words[#words + 1] = format('%.0f:%.0f/%.0f/%.0f/%.0f', unpack(kept[i])) end
-    end
-    s.slices = table.concat(words, ' ')
-    return may_trip(report) and
-           is_bad(o, report.overdue, sum_of(kept, o.buckets - min(slices_until(s, o, at_time), o.buckets)))
-  end,
-  counts = function(s, o)
-    if s.slices == '' then return 0, 0, 0 end
-    return sum_of(slices_of(s), o.buckets - min(slices_until(s, o, now), o.buckets))
-  end,
-  clear = function(s) s.slices = '' end,
-}
+    return calls, failures, slow, slow_successes
+  end
+  return {
+    span = span,
+    record = function(s, report, _, from)
+      if s.slices_end - from > length * (buckets + 1) then  -- a clock set far back goes on from here
+        s.slices_end = from - fmod(from, length) + length
+      end
+      local slices, steps, kept = slices_of(s), slices_until(s, from), {{0, 0, 0, 0, 0}}
+      s.slices_end = s.slices_end + steps * length
+      for i = 1, #slices do
+        local slice = slices[i]
+        slice[1] = slice[1] + steps
+        if slice[1] == 0 then
+          kept[1] = slice
+        elseif slice[1] < buckets then
+          kept[#kept + 1] = slice
+        end
+      end
+      local current = kept[1]
+      local slow_successes, slow_failures = slow_of(report)
+      current[2] = current[2] + report.successes + report.failures
+      current[3] = current[3] + report.failures
+      current[4] = current[4] + slow_successes + slow_failures
+      current[5] = current[5] + slow_successes
+      local words = {}
+      for i = 1, #kept do
+        if kept[i][2] > 0 then words[#words + 1] = format('%.0f:%.0f/%.0f/%.0f/%.0f', unpack(kept[i])) end
+      end
+      s.slices = table.concat(words, ' ')
+      return is_bad(o, report, sum_of(s, kept, from))
+    end,
+    counts = function(s)
+      if s.slices == '' then return 0, 0, 0 end
+      return sum_of(s, slices_of(s), now)
+    end,
+    clear = function(s) s.slices = '' end,
+  }
+end
 )lua"};
 
 /// `fleet::CircuitMachine`. The hash: as `CircuitView` says; `probes` ever lent; `leases` as token:expires; `reporters`
 /// as instance:at, of which the latest comes last, and `outcomes` reported, both since the circuit was last changed.
 /// Time is `inf` where a force has no end.
 inline constexpr Fragment circuit{20, R"lua(
-machines.circuit = (function()
+machines.circuit = function()
   local machine = {
     name = 'circuit',
     fields = {'v', 'phase', 'generation', 'changed', 'open_until', 'forced', 'forced_until', 'forced_for', 'openings',
@@ -186,14 +188,13 @@ machines.circuit = (function()
   function machine.options()
     local o = {timeout = num(), longest = num(), multiplier = num(), jitter = num(), heeds = num(), probes = num(),
                threshold = num(), lease = num(), ramp = num()}
-    o.rule = rules[arg()]
-    o.rule.options(o)
+    o.rule = rules[arg()](o)
     return o
   end
   -- At least an hour, and as long as anything that is remembered counts.
   function machine.lasts(s, o)
     if s.forced == 1 and s.forced_until == huge then return 366 * 86400000000 end
-    local left = max(10 * max(o.longest, o.lease), 3600000000, o.ramp, (o.span or 0) + (o.slice or 0))
+    local left = max(10 * max(o.longest, o.lease), 3600000000, o.ramp, o.window or 0)
     if s.forced == 1 then left = max(left, s.forced_until - now) end
     return left + tolerance
   end
@@ -229,7 +230,7 @@ machines.circuit = (function()
         if now < lease[2] then in_flight = in_flight + 1 end
       end
     end
-    local calls, failures, slow = o.rule.counts(s, o)
+    local calls, failures, slow = o.rule.counts(s)
     return {phases[s.phase] or 1, s.generation, s.changed, s.open_until, s.forced, s.forced_until, s.forced_for,
             s.openings, s.ramping, s.successes, in_flight, s.late_results, calls, failures, slow}
   end
@@ -260,7 +261,6 @@ machines.circuit = (function()
     s.generation = max(s.generation + 1, now)
     s.phase, s.changed, s.successes, s.leases, s.forced, s.ramping = phase, now, 0, '', 0, 0
   end
-  local function forget_reporters(s) s.reporters, s.outcomes = '', 0 end
 
   -- How long a circuit stays open. The same operations on doubles, in the same order, as RecoveryTime::after.
   local function recovery(o, openings, retry_after, random)
@@ -292,20 +292,18 @@ machines.circuit = (function()
   local function note(s, o, report)
     s.outcomes = s.outcomes + report.successes + report.failures
     local failures = report.failures
-    if o.rule == rules.streak and report.successes > 0 then s.reporters, failures = '', report.tail end
+    if o.rule.is_streak and report.successes > 0 then s.reporters, failures = '', report.tail end
     if failures == 0 and report.slow == 0 and report.overdue == 0 then return end
     local entries = {}
     for instance, noted in string.gmatch(s.reporters, '(%d+):(%d+)') do
       if instance ~= report.instance then entries[#entries + 1] = instance .. ':' .. noted end
     end
     if #entries == 16 then table.remove(entries, 1) end
-    entries[#entries + 1] = report.instance .. ':' .. digits(o.rule == rules.count and s.outcomes or now)
+    entries[#entries + 1] = report.instance .. ':' .. digits(o.rule.reports and s.outcomes or now)
     s.reporters = table.concat(entries, ' ')
   end
   local function reporters(s, o)
-    local by, span = 0, huge
-    if o.rule == rules.count then by, span = s.outcomes, o.size end
-    if o.rule == rules.time then by, span = now, o.span end
+    local by, span = o.rule.reports and s.outcomes or now, o.rule.reports or o.rule.span or huge
     local counted = 0
     for noted in string.gmatch(s.reporters, ':(%d+)') do
       if by - tonumber(noted) < span then counted = counted + 1 end
@@ -342,11 +340,9 @@ machines.circuit = (function()
     say(token)
     say(retry_after)
     say_view(s, o)
-    if not admitted then return true end
-    local generation = s.generation
-    return false, function() release(s, generation, token) end
+    return not admitted, s.generation, token
   end
-  function machine.admit(s, o)
+  local function admit(s, o)
     settle(s, o)
     if s.phase == 'closed' then return say_admission(s, o, true, false, 0, 0) end
     local began = false
@@ -378,9 +374,9 @@ machines.circuit = (function()
     keep_leases(s, leases)
     return say_admission(s, o, false, began, 0, min(earliest - now, o.lease))
   end
-  function machine.report(s, o, cell)
-    local instance, generation, report = arg(), num(), tally()
-    report.instance, report.overdue = instance, num()
+  local function report(s, o, cell)
+    local instance, generation, told = arg(), num(), tally()
+    told.instance, told.overdue = instance, num()
     local min_reporters, random, retry_after = num(), num(), num()
     settle(s, o)
     if s.phase ~= 'closed' or s.generation ~= generation then
@@ -388,14 +384,14 @@ machines.circuit = (function()
       return say_effect(late, 0, s, o)
     end
     if s.forced == 1 then return say_effect(counted, 0, s, o) end
-    note(s, o, report)
-    if not o.rule.record(s, o, report, cell, now) then return say_effect(counted, 0, s, o) end
+    note(s, o, told)
+    if not o.rule.record(s, told, cell, now) then return say_effect(counted, 0, s, o) end
     if reporters(s, o) < min_reporters then return say_effect(isolated, 0, s, o) end
     local open_for = open(s, o, retry_after, random, cell)
-    forget_reporters(s)
+    s.reporters, s.outcomes = '', 0
     say_effect(opened, open_for, s, o)
   end
-  function machine.judge(s, o, cell)
+  local function judge(s, o, cell)
     local generation, token, verdict, random, retry_after = num(), num(), tally(), num(), num()
     local leases, lease
     if s.phase == 'half_open' then leases, lease = lease_in(s, generation, token) end
@@ -415,78 +411,58 @@ machines.circuit = (function()
     if o.ramp > 0 then s.ramping = 1 else s.openings = 0 end
     say_effect(closed, 0, s, o)
   end
-  function machine.release(s, o)
-    release(s, num(), num())
-    say_view(s, o)
-  end
 
-  local function force(s, o, phase, span, cell)
+  -- Into another phase by hand, with nothing counted.
+  local function put(s, o, phase, cell)
     o.rule.clear(s, cell)
     enter(s, phase)
-    s.forced, s.forced_for, s.forced_until = 1, span, now + span
-    s.open_until = s.forced_until
-    forget_reporters(s)
+    s.reporters, s.outcomes = '', 0
   end
-  local function reset(s, o, cell)
-    o.rule.clear(s, cell)
-    s.openings = 0
-    enter(s, 'closed')
-    forget_reporters(s)
-  end
-  function machine.force(s, o, cell)
-    local phase, span = phase_names[num()], time_arg()
-    force(s, o, phase, span, cell)
-    say_view(s, o)
-  end
-  function machine.reset(s, o, cell)
-    reset(s, o, cell)
-    say_view(s, o)
-  end
-  -- The three ways a saved circuit goes on.
-  function machine.restore_forced(s, o, cell)
-    local phase, span, openings = phase_names[num()], time_arg(), num()
-    force(s, o, phase, span, cell)
-    s.openings = openings
-    say_view(s, o)
-  end
-  function machine.restore_closed(s, o, cell)
-    local report, age, openings = tally(), num(), num()
-    report.overdue = 0
-    reset(s, o, cell)
-    o.rule.record(s, o, report, cell, max(now - age, 0))
-    s.openings = openings
-    say_view(s, o)
-  end
-  function machine.restore_open(s, o, cell)
-    local open_for, openings = num(), num()
-    o.rule.clear(s, cell)
-    enter(s, 'open')
-    s.open_until = now + clamp(open_for, 0, o.longest)
-    forget_reporters(s)
-    s.openings = openings
-    say_view(s, o)
-  end
-  function machine.trim(s, o)
-    if s.forced == 0 then s.open_until = min(s.open_until, now + o.longest) end
-    say_view(s, o)
-  end
-  function machine.read(s, o) say_view(s, o) end
-  function machine.seed(s, o, cell)
-    local phase, generation, open_until = phase_names[num()], num(), time_arg()
-    local forced, forced_until, forced_for, openings = num(), time_arg(), time_arg(), num()
-    if generation > s.generation then
-      o.rule.clear(s, cell)
-      enter(s, phase == 'closed' and 'closed' or 'open')
-      s.generation = generation + 1
-      s.forced, s.forced_until, s.forced_for = forced, forced_until, forced_for
-      s.open_until = phase == 'half_open' and now or open_until
+  function machine.undo(s, o, generation, token) release(s, generation, token) end
+
+  function machine.run(command, s, o, cell)
+    if command == 'admit' then return admit(s, o) end
+    if command == 'report' then return report(s, o, cell) end
+    if command == 'judge' then return judge(s, o, cell) end
+    if command == 'release' then
+      release(s, num(), num())
+    elseif command == 'force' or command == 'restore_forced' then
+      local phase, span = phase_names[num()], time_arg()
+      put(s, o, phase, cell)
+      s.forced, s.forced_for, s.forced_until = 1, span, now + span
+      s.open_until = s.forced_until
+      if command == 'restore_forced' then s.openings = num() end
+    elseif command == 'reset' then
+      put(s, o, 'closed', cell)
+      s.openings = 0
+    elseif command == 'restore_closed' then
+      local saved, age, openings = tally(), num(), num()
+      saved.overdue = 0
+      put(s, o, 'closed', cell)
+      o.rule.record(s, saved, cell, max(now - age, 0))
       s.openings = openings
-      forget_reporters(s)
-    end
+    elseif command == 'restore_open' then
+      local open_for, openings = num(), num()
+      put(s, o, 'open', cell)
+      s.open_until = now + clamp(open_for, 0, o.longest)
+      s.openings = openings
+    elseif command == 'trim' then
+      if s.forced == 0 then s.open_until = min(s.open_until, now + o.longest) end
+    elseif command == 'seed' then
+      local phase, generation, open_until = phase_names[num()], num(), time_arg()
+      local forced, forced_until, forced_for, openings = num(), time_arg(), time_arg(), num()
+      if generation > s.generation then
+        put(s, o, phase == 'closed' and 'closed' or 'open', cell)
+        s.generation = generation + 1
+        s.forced, s.forced_until, s.forced_for = forced, forced_until, forced_for
+        s.open_until = phase == 'half_open' and now or open_until
+        s.openings = openings
+      end
+    end  -- else read
     say_view(s, o)
   end
   return machine
-end)()
+end
 )lua"};
 
 }  // namespace breakwater::redis::lua

@@ -7,7 +7,7 @@ namespace breakwater::redis::lua {
 /// `FixedWindow`. The hash: how many permits were `taken` in which `window` (its number, from 1970), and whether it is
 /// `held` by a reservation.
 inline constexpr Fragment fixed_window{20, R"lua(
-limiter('fixed_window', {'window', 'taken', 'held'}, (function()
+machines.fixed_window = function()
   local windows = {}
 
   function windows.options()
@@ -57,8 +57,8 @@ limiter('fixed_window', {'window', 'taken', 'held'}, (function()
     return held == 1 and 0 or o.permits - min(o.permits, taken)
   end
   function windows.lease_end(o) return (div(max(now, 0), o.length) + 1) * o.length end
-  return windows
-end)())
+  return limiter('fixed_window', {'v', 'window', 'taken', 'held'}, windows)
+end
 )lua"};
 
 }  // namespace breakwater::redis::lua

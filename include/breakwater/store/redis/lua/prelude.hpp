@@ -17,11 +17,15 @@ local at = 3
 local now = tonumber(ARGV[2])
 )lua"};
 
-/// What all machines use: `arg` and `num` read the arguments, `say` answers, `cell` is a key's state.
+/// What all machines use: `arg` and `num` read the arguments, `say` answers, `load` and `save` keep a key's state.
+///
+/// To make a function costs as much as a whole command, and nothing survives from one call of a script to the next. So
+/// a machine is built only if a step asks for it (`machines` has what builds it), and decides all its commands in one
+/// function, `run`.
 inline constexpr Fragment prelude{1, R"lua(
 local fmod, floor, huge, min, max, format = math.fmod, math.floor, math.huge, math.min, math.max, string.format
 local tolerance = 60000000  -- how far a clock may step back, in microseconds
-local machines, answer, said = {}, {now}, 1
+local machines, built, answer, said = {}, {}, {now}, 1
 
 local function arg()
   at = at + 1

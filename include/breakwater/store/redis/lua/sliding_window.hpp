@@ -10,7 +10,7 @@ namespace breakwater::redis::lua {
 /// A count (below 2^27) times a window (below 2^45) passes 2^53, so such products are kept in two parts, of which the
 /// lower is below 2^23.
 inline constexpr Fragment sliding_window{20, R"lua(
-limiter('sliding_window', {'window', 'previous', 'taken', 'held'}, (function()
+machines.sliding_window = function()
   local windows = {}
 
   function windows.options()
@@ -129,8 +129,8 @@ limiter('sliding_window', {'window', 'previous', 'taken', 'held'}, (function()
     return seen.held == 1 and 0 or o.permits - min(o.permits, estimate(seen, o))
   end
   function windows.lease_end(o) return (div(max(now, 0), o.length) + 1) * o.length end
-  return windows
-end)())
+  return limiter('sliding_window', {'v', 'window', 'previous', 'taken', 'held'}, windows)
+end
 )lua"};
 
 }  // namespace breakwater::redis::lua

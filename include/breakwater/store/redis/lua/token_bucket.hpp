@@ -9,7 +9,7 @@ namespace breakwater::redis::lua {
 ///
 /// Exact while `full_at` is below 2^53: buckets that take more than 200 years to fill are rounded to 2 µs.
 inline constexpr Fragment token_bucket{20, R"lua(
-limiter('token_bucket', {'full_at', 'remainder'}, (function()
+machines.token_bucket = function()
   local bucket = {}
 
   function bucket.options() return {p = num(), q = num(), burst = num(), tolerated = num()} end
@@ -78,8 +78,8 @@ limiter('token_bucket', {'full_at', 'remainder'}, (function()
     local us, ticks = split(n * o.q, o)
     return now + clamp(us + (ticks > 0 and 1 or 0), 1000, 1000000)
   end
-  return bucket
-end)())
+  return limiter('token_bucket', {'v', 'full_at', 'remainder'}, bucket)
+end
 )lua"};
 
 }  // namespace breakwater::redis::lua
