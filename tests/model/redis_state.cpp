@@ -2,7 +2,7 @@
 #include <breakwater/rate_limiter/machine.hpp>
 #include <breakwater/retry/budget_machine.hpp>
 #include <breakwater/store/fleet/circuit_machine.hpp>
-#include <breakwater/store/redis/push.hpp>
+#include <breakwater/store/redis/news.hpp>
 #include <breakwater/store/redis/scripts.hpp>
 #include <breakwater/store/redis/steps.hpp>
 #include <breakwater/store/redis/wire/circuit.hpp>
@@ -277,16 +277,16 @@ TEST_CASE("what happens to a circuit or a pause is published, and what changes n
     listener.ask({"SUBSCRIBE", "news"});
     const auto heard = [&] {
         world.pipeline.ask({"PUBLISH", "news", "the end"});
-        std::vector<redis::Push> pushes;
+        std::vector<redis::News> pushes;
         while (true) {
             const std::string text = listener.next().text;
             if (text == "the end") return pushes;
-            const auto push = redis::read_push(text);
+            const auto push = redis::read_news(text);
             REQUIRE(push);
             pushes.push_back(*push);
         }
     };
-    const auto last_view = [](const redis::Push& push) {
+    const auto last_view = [](const redis::News& push) {
         redis::Numbers numbers{push.numbers};
         return redis::circuit_view(numbers);
     };
@@ -370,9 +370,9 @@ TEST_CASE("a reply with too few or too many numbers is no answer") {
 TEST_CASE("a message that is not ours is no news") {
     for (const char* message : {"", " ", "key", "key 5", "key machine", " machine 5", "1 2 3", "key machine x"}) {
         CAPTURE(message);
-        CHECK_FALSE(redis::read_push(message));
+        CHECK_FALSE(redis::read_news(message));
     }
-    const auto push = redis::read_push("a b pause -1 20");
+    const auto push = redis::read_news("a b pause -1 20");
     REQUIRE(push);
     CHECK((push->key == "a b" && push->machine == "pause"));
     CHECK(push->numbers == std::vector<std::int64_t>{-1, 20});
