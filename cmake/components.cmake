@@ -203,16 +203,20 @@ breakwater_component(redis
         store/redis/connection/decode.hpp
         store/redis/connection/descriptor.hpp
         store/redis/connection/endpoint.hpp
+        store/redis/connection/expected_replies.hpp
         store/redis/connection/fork.hpp
         store/redis/connection/greeting.hpp
+        store/redis/connection/held_commands.hpp
         store/redis/connection/io_loop.hpp
         store/redis/connection/mailbox.hpp
         store/redis/connection/node.hpp
+        store/redis/connection/node_owner.hpp
         store/redis/connection/push.hpp
         store/redis/connection/reachable.hpp
         store/redis/connection/resolution.hpp
         store/redis/connection/router.hpp
         store/redis/connection/signals.hpp
+        store/redis/connection/slot_map.hpp
         store/redis/connection/slots.hpp
         store/redis/connection/timer.hpp
         store/redis/connection/tls_session.hpp

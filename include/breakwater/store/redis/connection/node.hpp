@@ -4,19 +4,19 @@
 #include <breakwater/random.hpp>
 #include <breakwater/store/redis/connection/channel.hpp>
 #include <breakwater/store/redis/connection/command.hpp>
+#include <breakwater/store/redis/connection/expected_replies.hpp>
 #include <breakwater/store/redis/connection/greeting.hpp>
 #include <breakwater/store/redis/connection/mailbox.hpp>
+#include <breakwater/store/redis/connection/node_owner.hpp>
 #include <breakwater/store/redis/connection/resolution.hpp>
 #include <breakwater/store/redis/options.hpp>
 
 #include <algorithm>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace breakwater::redis {
 
@@ -26,30 +26,9 @@ namespace breakwater::redis {
 /// longer than `command_timeout` takes the connection with it: on one that is late, everything behind is later.
 class Node {
 public:
-    /// Who uses the nodes. Called in the middle of a node's work: it may not destroy one.
-    class Owner {
-    public:
-        virtual void node_is_up(Node&, const HandshakeInfo&, Instant now) = 0;
-        /// It was not up, or is no longer. Its commands are completed after this.
-        virtual void node_failed(Node&, std::string_view reason, Instant now) = 0;
-        /// The server wants the command to be sent elsewhere or later: MOVED, ASK, TRYAGAIN.
-        virtual void redirected(Node&, Command&&, std::string_view error, Instant now) = 0;
-        /// A slot is not where it was thought to be.
-        virtual void map_is_old(Instant now) = 0;
-        virtual bool is_cluster() const = 0;
-        virtual void found_cluster(Node&) = 0;
-        virtual void slots_arrived(Node&, const redisReply&, Instant now) = 0;
-        /// A hash tag for keys on this node: empty without a cluster, nothing if the node keeps no slots.
-        virtual std::optional<std::string> tag(const Node&) const = 0;
-        virtual Words heartbeat(std::string_view tag) = 0;
-        virtual void heartbeat_answered(Node&, Reply&&) = 0;
-
-    protected:
-        ~Owner() = default;
-    };
     enum class Phase : std::uint8_t { idle, waiting, resolving, connecting, greeting, up };
 
-    Node(Owner& owner, const RedisStoreOptions& options, Url url, std::shared_ptr<AlarmBell> bell)
+    Node(NodeOwner& owner, const RedisStoreOptions& options, Url url, std::shared_ptr<AlarmBell> bell)
         : owner_{owner}, options_{options}, url_{std::move(url)}, address_{url_.address()}, bell_{std::move(bell)} {}
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
@@ -74,15 +53,13 @@ public:
     /// Sends a command; the node is up.
     void send(Command&& command) {
         channel_.append(command.bytes);
-        if (command.resent > 0) ++resent_;
-        const Instant deadline = command.deadline;
-        expected_.push_back({Purpose::command, deadline, std::move(command)});
+        expected_.push(std::move(command));
     }
     /// The same on a connection that nobody uses, by a thread other than the node's, which sleeps.
     Express send_now(Command& command) {
         if (phase_ != Phase::up || !expected_.empty() || channel_.has_unsent() || !channel_.send_now(command.bytes))
             return Express::refused;
-        expected_.push_back({Purpose::command, command.deadline, std::move(command)});
+        expected_.push(std::move(command));
         return channel_.has_unsent() ? Express::sent_in_part : Express::sent;
     }
     /// The same, for a slot that is on its way to this node.
@@ -123,7 +100,7 @@ public:
         }
         if (phase_ == Phase::connecting && now >= due_)
             return fail("no connection within " + limit(options_.connect_timeout), now);
-        if (now >= earliest_deadline()) return fail("no answer within " + limit(timeout()), now);
+        if (now >= expected_.earliest_deadline()) return fail("no answer within " + limit(timeout()), now);
         if (phase_ == Phase::up && now >= due_) {
             due_ = now + options_.heartbeat_interval;
             if (const auto tag = owner_.tag(*this)) send_heartbeat(*tag, now);
@@ -132,7 +109,7 @@ public:
     /// When `tick` has something to do next.
     Instant next() const noexcept {
         return std::min(phase_ == Phase::idle || phase_ == Phase::greeting ? Instant::max() : due_,
-                        earliest_deadline());
+                        expected_.earliest_deadline());
     }
 
     /// Gives everything up, telling nobody but those who wait.
@@ -140,7 +117,7 @@ public:
         phase_ = Phase::idle;
         channel_.close();
         resolution_.forget();
-        complete(std::exchange(expected_, {}), Reply::Kind::unreachable, Instant::min());
+        std::exchange(expected_, {}).complete(Reply::Kind::unreachable, Instant::min());
     }
 
     /// Loses the connection; tries again after a pause.
@@ -148,42 +125,21 @@ public:
         channel_.close();
         resolution_.forget();
         phase_ = Phase::waiting;
-        resent_ = 0;
         loading_ = nullptr;
         pause_ = options_.reconnect.delay(++failures_, pause_, random_());
         due_ = now + pause_;
         auto expected = std::exchange(expected_, {});
         owner_.node_failed(*this, reason, now);
-        complete(std::move(expected), Reply::Kind::disconnected, now);
+        expected.complete(Reply::Kind::disconnected, now);
     }
 
 private:
-    struct Expected {
-        Purpose purpose;
-        Instant deadline;
-        Command command{};
-    };
-
     Duration timeout() const noexcept { return options_.command_timeout; }
     static std::string limit(Duration duration) { return breakwater::detail::option_text(duration); }
 
-    static void complete(std::deque<Expected>&& expected, Reply::Kind kind, Instant now) {
-        for (Expected& entry : expected) {
-            if (entry.purpose == Purpose::command)
-                entry.command.complete(entry.deadline <= now ? Reply::Kind::timed_out : kind);
-        }
-    }
-
-    Instant earliest_deadline() const noexcept {
-        if (expected_.empty()) return Instant::max();
-        if (resent_ == 0) return expected_.front().deadline;
-        // One that was sent again is older than its place.
-        return std::ranges::min_element(expected_, {}, &Expected::deadline)->deadline;
-    }
-
     void send(Purpose purpose, const Words& words, Instant deadline) {
         channel_.append(words.wire());
-        expected_.push_back({purpose, deadline});
+        expected_.push(purpose, deadline);
     }
     void send_heartbeat(std::string_view tag, Instant now) {
         send(Purpose::heartbeat, owner_.heartbeat(tag), now + timeout());
@@ -233,8 +189,7 @@ private:
     /// Takes one answer. The result is the reason why the connection has to go; empty if it may stay.
     std::string take(const redisReply& reply, Instant now) {
         if (expected_.empty()) return "the server answers what was not asked";
-        Expected entry = std::move(expected_.front());
-        expected_.pop_front();
+        ExpectedReplies::Entry entry = expected_.pop();
         switch (entry.purpose) {
             case Purpose::command: return take_answer(std::move(entry.command), reply, now);
             case Purpose::heartbeat: return take_heartbeat(reply, now);
@@ -256,7 +211,6 @@ private:
     }
 
     std::string take_answer(Command&& command, const redisReply& reply, Instant now) {
-        if (command.resent > 0) --resent_;
         if (!is_error(reply)) {
             command.complete(decode(reply));
             return {};
@@ -307,7 +261,7 @@ private:
         return {};
     }
 
-    Owner& owner_;
+    NodeOwner& owner_;
     const RedisStoreOptions& options_;
     const Url url_;
     const std::string address_;
@@ -318,8 +272,7 @@ private:
     Resolution resolution_;
     Endpoint endpoint_;
     Channel channel_;
-    std::deque<Expected> expected_;
-    unsigned resent_ = 0;  // of `expected_`, how many were sent before
+    ExpectedReplies expected_;
     Instant due_ = Instant::max();
     std::uint32_t failures_ = 0;  // since it was up
     Duration pause_{};

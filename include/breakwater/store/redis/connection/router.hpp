@@ -1,8 +1,10 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/store/redis/connection/held_commands.hpp>
 #include <breakwater/store/redis/connection/node.hpp>
 #include <breakwater/store/redis/connection/reachable.hpp>
+#include <breakwater/store/redis/connection/slot_map.hpp>
 #include <breakwater/store/redis/connection/slots.hpp>
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/options.hpp>
@@ -15,7 +17,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,7 +26,7 @@ namespace breakwater::redis {
 
 /// Knows the servers, and which of them takes which command: the only one there is, or in a cluster the master of the
 /// command's slot.
-class Router final : private Node::Owner {
+class Router final : private NodeOwner {
 public:
     /// `handler` points to who is told, or to null once nobody wants to be.
     Router(const RedisStoreOptions& options, std::string instance, Handler* const& handler, Reachable& reachable,
@@ -50,7 +51,8 @@ public:
     void route(Command&& command) {
         Node* node = owner_of(command.slot);
         if (node != nullptr && node->is_up()) return node->send(std::move(command));
-        if (is_starting()) return hold({.command = std::move(command), .until = starting_until_, .is_early = true});
+        if (is_starting())
+            return held_.hold({.command = std::move(command), .until = starting_until_, .is_early = true});
         command.complete(Reply::Kind::unreachable);
     }
 
@@ -71,8 +73,7 @@ public:
         Instant at = is_starting() ? starting_until_ : Instant::max();
         if (is_map_wanted_) at = std::min(at, map_due_);
         for (const auto& [address, node] : nodes_) at = std::min(at, node->next());
-        for (const Held& held : held_) at = std::min({at, held.until, held.not_before, held.command.deadline});
-        return at;
+        return std::min(at, held_.next());
     }
 
     void flush(Instant now) {
@@ -97,18 +98,10 @@ public:
 
     void stop() {
         for (const auto& [address, node] : nodes_) node->stop();
-        for (Held& held : std::exchange(held_, {})) held.command.complete(Reply::Kind::unreachable);
+        held_.stop();
     }
 
 private:
-    /// A command that waits for its node.
-    struct Held {
-        Command command;
-        Instant until{};
-        Instant not_before = Instant::max();  ///< When to try, even if nothing changes.
-        std::string asking{};                 ///< The node that ASK has named.
-        bool is_early = false;                ///< Came while everything was starting.
-    };
     static constexpr Duration try_again_pause = std::chrono::milliseconds{5};
     static constexpr Duration map_pause = std::chrono::milliseconds{200};
 
@@ -118,7 +111,7 @@ private:
         std::string address = url.address();
         auto [at, is_new] = nodes_.try_emplace(std::move(address));
         if (is_new) {
-            at->second = std::make_unique<Node>(static_cast<Node::Owner&>(*this), options_, std::move(url), bell_);
+            at->second = std::make_unique<Node>(static_cast<NodeOwner&>(*this), options_, std::move(url), bell_);
             at->second->start(now);
         }
         return *at->second;
@@ -132,36 +125,25 @@ private:
     }
 
     Node* owner_of(std::uint16_t slot) const noexcept {
-        if (is_cluster()) return owners_.empty() ? nullptr : owners_[slot];
+        if (is_cluster()) return map_.owner(slot);
         return nodes_.empty() ? nullptr : nodes_.begin()->second.get();
     }
 
-    void hold(Held&& held) { held_.push_back(std::move(held)); }
-
-    /// Sends what can be sent now, and completes what has waited long enough.
     void release(Instant now) {
-        std::vector<Held> waiting;
-        std::swap(waiting, held_);
-        for (Held& held : waiting) {
+        held_.release(now, is_starting(), [&](HeldCommands::Held& held) {
             Node* node = owner_of(held.command.slot);
             if (!held.asking.empty()) {
                 const auto at = nodes_.find(held.asking);
                 node = at == nodes_.end() ? nullptr : at->second.get();
             }
-            const bool is_due = held.not_before == Instant::max() || now >= held.not_before;
-            if (node != nullptr && node->is_up() && is_due && now < held.command.deadline) {
-                if (held.asking.empty()) {
-                    node->send(std::move(held.command));
-                } else {
-                    node->send_asking(std::move(held.command));
-                }
-            } else if (now >= std::min(held.until, held.command.deadline) || (held.is_early && !is_starting())) {
-                held.command.complete(Reply::Kind::unreachable);
+            if (node == nullptr || !node->is_up()) return false;
+            if (held.asking.empty()) {
+                node->send(std::move(held.command));
             } else {
-                if (is_due) held.not_before = Instant::max();
-                hold(std::move(held));
+                node->send_asking(std::move(held.command));
             }
-        }
+            return true;
+        });
     }
 
     // What the nodes say.
@@ -187,7 +169,7 @@ private:
 
     void redirected(Node& from, Command&& command, std::string_view error, Instant now) override {
         ++command.resent;
-        Held held{.command = std::move(command), .until = Instant::max()};
+        HeldCommands::Held held{.command = std::move(command)};
         const std::string_view kind = error_kind(error);
         const auto to = redirection(error);
         if (kind == "TRYAGAIN" || !to) {
@@ -196,24 +178,18 @@ private:
             Node& node = node_at(to->host, to->port, from, now);
             if (kind == "MOVED") {
                 found_cluster(from);
-                if (owners_.empty()) owners_.resize(cluster_slots);
-                owners_[to->slot] = &node;
-                masters_.insert(&node);
-                give_tags();
+                map_.set(to->slot, node);
                 want_map(now);
             } else {
                 held.asking = node.address();
             }
         }
-        hold(std::move(held));
+        held_.hold(std::move(held));
     }
 
     std::optional<std::string> tag(const Node& node) const override {
         if (!is_cluster()) return "";
-        if (owners_.empty()) return std::nullopt;
-        const auto at = tags_.find(&node);
-        if (at == tags_.end()) return std::nullopt;
-        return at->second;
+        return map_.tag(node);
     }
 
     Words heartbeat(std::string_view tag) override {
@@ -233,30 +209,14 @@ private:
     void slots_arrived(Node& asked, const redisReply& reply, Instant now) override {
         const std::vector<SlotRange> ranges = slot_ranges(reply);
         if (ranges.empty()) return;
-        owners_.assign(cluster_slots, nullptr);
-        for (const SlotRange& range : ranges) {
-            Node& node = node_at(range.host, range.port, asked, now);
-            std::fill(owners_.begin() + range.first, owners_.begin() + range.last + 1, &node);
-        }
-        tags_.clear();
-        masters_ = {owners_.begin(), owners_.end()};
-        masters_.erase(nullptr);
-        give_tags();
-        for (Node* node : masters_) {
+        map_.clear();
+        for (const SlotRange& range : ranges) map_.set(range, node_at(range.host, range.port, asked, now));
+        for (Node* node : map_.masters()) {
             if (node->phase() == Node::Phase::idle) node->start(now);
         }
         is_map_wanted_ = false;
         is_map_new_ = true;
         refresh(now);
-    }
-
-    /// Finds for each master a short text whose slot it keeps.
-    void give_tags() {
-        constexpr unsigned most = 200'000;  // a node with a single slot is missed once in 200,000 times
-        for (unsigned number = 0; number < most && tags_.size() < masters_.size(); ++number) {
-            const std::string text = std::to_string(number);
-            if (const Node* node = owners_[slot_of(text)]; node != nullptr) tags_.try_emplace(node, text);
-        }
     }
 
     void map_is_old(Instant now) override { want_map(now); }
@@ -284,8 +244,8 @@ private:
         if (is_cluster()) {
             for (std::size_t word = 0; word < cluster_slots / 64; ++word) {
                 std::uint64_t bits = 0;
-                for (std::size_t i = 0; i < 64 && !owners_.empty(); ++i) {
-                    const Node* owner = owners_[word * 64 + i];
+                for (std::size_t i = 0; i < 64; ++i) {
+                    const Node* owner = map_.owner(word * 64 + i);
                     if (owner != nullptr && owner->is_up()) bits |= std::uint64_t{1} << i;
                 }
                 is_any_up = is_any_up || bits != 0;
@@ -308,7 +268,7 @@ private:
         if (!std::exchange(is_map_new_, false)) return;
         std::erase_if(nodes_, [&](auto& entry) {
             Node& node = *entry.second;
-            if (masters_.contains(&node)) return false;
+            if (map_.masters().contains(&node)) return false;
             if (node.is_busy()) {
                 is_map_new_ = true;  // once more when its commands are answered
                 return false;
@@ -328,10 +288,8 @@ private:
     std::vector<Url> seeds_;
     std::map<std::string, std::unique_ptr<Node>> nodes_;  // by address
     std::map<std::string, bool> failed_;                  // by address: whether that is known
-    std::vector<Node*> owners_;                           // of each slot of a cluster
-    std::set<Node*> masters_;                             // of `owners_`
-    std::map<const Node*, std::string> tags_;             // of the masters
-    std::vector<Held> held_;
+    SlotMap map_;                                         // of a cluster
+    HeldCommands held_;
     Instant starting_until_{};
     Instant map_due_ = Instant::max();
     Instant last_map_{};

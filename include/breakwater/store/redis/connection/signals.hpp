@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <initializer_list>
+
 namespace breakwater::redis {
 
 /// Blocks in this thread, and in those started meanwhile, the signals that are meant for the program: SIGPIPE, which
