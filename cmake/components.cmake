@@ -201,6 +201,7 @@ breakwater_component(redis
         store/redis/connection/channel.hpp
         store/redis/connection/command.hpp
         store/redis/connection/decode.hpp
+        store/redis/connection/default_heartbeat.hpp
         store/redis/connection/descriptor.hpp
         store/redis/connection/endpoint.hpp
         store/redis/connection/expected_replies.hpp

@@ -23,14 +23,7 @@ public:
     static constexpr std::size_t masters = 3;
 
     RedisCluster() {
-        for (std::size_t i = 0; i < 2 * masters; ++i) {
-            const std::string bus = std::to_string(Listener{}.port());  // the default, port + 10,000, may not exist
-            nodes_.push_back(std::make_unique<RedisServer>(RedisServer::Options{
-                .tcp = true,
-                .config = {"cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 1000",
-                           "cluster-replica-validity-factor 0", "repl-diskless-sync-delay 0"}}));
-            buses_.push_back(bus);
-        }
+        for (std::size_t i = 0; i < 2 * masters; ++i) start_node();
         const char* ranges[masters][2] = {{"0", "5460"}, {"5461", "10922"}, {"10923", "16383"}};
         for (std::size_t i = 0; i < nodes_.size(); ++i) {
             must(i, {"CLUSTER", "SET-CONFIG-EPOCH", std::to_string(i + 1)});
@@ -58,6 +51,20 @@ public:
                 std::size_t replicas = 0;
                 for (auto at = all.find("slave"); at != all.npos; at = all.find("slave", at + 1)) ++replicas;
                 if (replicas != masters) return false;
+            }
+            return true;
+        });
+    }
+
+    /// Adds a master that keeps no slots, as node 6.
+    void add_master() {
+        start_node();
+        must(0, {"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[6]->port()), buses_[6]});
+        wait_until([&] {
+            for (const auto& node : nodes_) {
+                const std::string info = node->ask({"CLUSTER", "INFO"});
+                if (info.find("cluster_state:ok") == info.npos || info.find("cluster_known_nodes:7") == info.npos)
+                    return false;
             }
             return true;
         });
@@ -97,6 +104,15 @@ public:
     }
 
 private:
+    void start_node() {
+        const std::string bus = std::to_string(Listener{}.port());  // the default, port + 10,000, may not exist
+        nodes_.push_back(std::make_unique<RedisServer>(
+            RedisServer::Options{.tcp = true,
+                                 .config = {"cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 1000",
+                                            "cluster-replica-validity-factor 0", "repl-diskless-sync-delay 0"}}));
+        buses_.push_back(bus);
+    }
+
     std::vector<std::unique_ptr<RedisServer>> nodes_;
     std::vector<std::string> buses_;
 };

@@ -38,6 +38,8 @@ public:
     const Endpoint& endpoint() const noexcept { return endpoint_; }  ///< Where it was last connected to.
     Phase phase() const noexcept { return phase_; }
     bool is_up() const noexcept { return phase_ == Phase::up; }
+    /// Whether its first connection is being made.
+    bool is_new() const noexcept { return failures_ == 0 && phase_ != Phase::idle && phase_ != Phase::up; }
     bool is_busy() const noexcept { return !expected_.empty(); }
     int fd() const noexcept { return channel_.is_open() ? channel_.fd() : -1; }
     short events() const noexcept { return channel_.events(); }
@@ -174,7 +176,7 @@ private:
             has_slots_ = true;
             return ask_slots(now);
         }
-        if (is_proven_) {
+        if (is_proven_ || owner_.is_importing(*this)) {
             phase_ = Phase::up;
             due_ = now + options_.heartbeat_interval;
             failures_ = 0;

@@ -30,6 +30,8 @@ public:
     virtual void slots_arrived(Node&, const redisReply&, Instant now) = 0;
     /// A hash tag for keys on this node: empty without a cluster, nothing if the node keeps no slots.
     virtual std::optional<std::string> tag(const Node&) const = 0;
+    /// Whether slots are on their way to this node, which is of use before it keeps one.
+    virtual bool is_importing(Node&) const = 0;
     virtual Words heartbeat(std::string_view tag) = 0;
     virtual void heartbeat_answered(Node&, Reply&&) = 0;
 

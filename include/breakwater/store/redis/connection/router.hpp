@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/store/redis/connection/default_heartbeat.hpp>
 #include <breakwater/store/redis/connection/held_commands.hpp>
 #include <breakwater/store/redis/connection/node.hpp>
 #include <breakwater/store/redis/connection/reachable.hpp>
@@ -9,14 +10,13 @@
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/options.hpp>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +51,7 @@ public:
     void route(Command&& command) {
         Node* node = owner_of(command.slot);
         if (node != nullptr && node->is_up()) return node->send(std::move(command));
+        if (node != nullptr && node->is_new() && !is_starting()) return held_.hold({.command = std::move(command)});
         if (is_starting())
             return held_.hold({.command = std::move(command), .until = starting_until_, .is_early = true});
         command.complete(Reply::Kind::unreachable);
@@ -157,6 +158,7 @@ private:
     }
 
     void node_failed(Node& node, std::string_view reason, Instant now) override {
+        if (importing_.erase(&node) > 0) is_map_new_ = true;
         const bool is_news = std::exchange(failed_[node.address()], true) == false;
         if (is_cluster()) {
             want_map(now);
@@ -168,13 +170,13 @@ private:
     }
 
     void redirected(Node& from, Command&& command, std::string_view error, Instant now) override {
-        ++command.resent;
+        if (command.resent < 255) ++command.resent;
         HeldCommands::Held held{.command = std::move(command)};
         const std::string_view kind = error_kind(error);
         const auto to = redirection(error);
-        if (kind == "TRYAGAIN" || !to) {
-            held.not_before = now + try_again_pause;
-        } else {
+        // Two nodes that do not agree yet may send a command to and fro.
+        if (kind == "TRYAGAIN" || !to || held.command.resent > 4) held.not_before = now + try_again_pause;
+        if (to) {
             Node& node = node_at(to->host, to->port, from, now);
             if (kind == "MOVED") {
                 found_cluster(from);
@@ -182,11 +184,14 @@ private:
                 want_map(now);
             } else {
                 held.asking = node.address();
+                importing_.insert(&node);
             }
+            if (node.phase() == Node::Phase::idle) node.start(now);
         }
         held_.hold(std::move(held));
     }
 
+    bool is_importing(Node& node) const override { return importing_.contains(&node); }
     std::optional<std::string> tag(const Node& node) const override {
         if (!is_cluster()) return "";
         return map_.tag(node);
@@ -196,11 +201,7 @@ private:
         if (handler_ != nullptr) {
             if (auto words = handler_->heartbeat(tag)) return *std::move(words);
         }
-        std::string key = options_.prefix;
-        if (!tag.empty()) key.append("{").append(tag).append("}:");
-        key.append("instance:").append(instance_);
-        const auto lifetime = std::chrono::ceil<std::chrono::milliseconds>(10 * options_.heartbeat_interval);
-        return Words{}.add("SET").add(key).add(std::int64_t{::getpid()}).add("PX").add(std::int64_t{lifetime.count()});
+        return default_heartbeat(options_, instance_, tag);
     }
     void heartbeat_answered(Node& node, Reply&& reply) override {
         if (handler_ != nullptr) handler_->on_heartbeat(node.address(), std::move(reply));
@@ -246,10 +247,11 @@ private:
                 std::uint64_t bits = 0;
                 for (std::size_t i = 0; i < 64; ++i) {
                     const Node* owner = map_.owner(word * 64 + i);
-                    if (owner != nullptr && owner->is_up()) bits |= std::uint64_t{1} << i;
+                    const bool is_owner_up = owner != nullptr && owner->is_up();
+                    is_any_up = is_any_up || is_owner_up;
+                    is_all_up = is_all_up && is_owner_up;
+                    if (is_owner_up || (owner != nullptr && owner->is_new())) bits |= std::uint64_t{1} << i;
                 }
-                is_any_up = is_any_up || bits != 0;
-                is_all_up = is_all_up && ~bits == 0;
                 reachable_.set_slots(word, bits);
             }
             if (!is_all_up) want_map(now);
@@ -268,7 +270,7 @@ private:
         if (!std::exchange(is_map_new_, false)) return;
         std::erase_if(nodes_, [&](auto& entry) {
             Node& node = *entry.second;
-            if (map_.masters().contains(&node)) return false;
+            if (map_.masters().contains(&node) || importing_.contains(&node)) return false;
             if (node.is_busy()) {
                 is_map_new_ = true;  // once more when its commands are answered
                 return false;
@@ -289,6 +291,7 @@ private:
     std::map<std::string, std::unique_ptr<Node>> nodes_;  // by address
     std::map<std::string, bool> failed_;                  // by address: whether that is known
     SlotMap map_;                                         // of a cluster
+    std::set<Node*> importing_;                           // named by ASK: used, even if they keep no slots yet
     HeldCommands held_;
     Instant starting_until_{};
     Instant map_due_ = Instant::max();
