@@ -5,6 +5,7 @@
 #include "seed.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <vector>
@@ -73,7 +74,16 @@ struct CountModel {
     bool timed;
     std::deque<Call> kept{};
 
-    void add(const bw::Tally& tally) {
+    void add(bw::Tally tally) {
+        const double whole = static_cast<double>(tally.successes) + static_cast<double>(tally.failures);
+        if (const auto held = static_cast<double>(size); whole > held) {  // as many of each as there were in so many
+            const auto part = [&](std::uint32_t n) {
+                return static_cast<std::uint32_t>(std::floor(std::min<double>(n, whole) * held / whole + 0.5));
+            };
+            tally = {.successes = static_cast<std::uint32_t>(size) - part(tally.failures),
+                     .failures = part(tally.failures),
+                     .slow = part(tally.slow)};
+        }
         for (const Call& call : calls_of(tally)) {
             kept.push_back({call.failed, timed && call.slow});
             if (kept.size() > size) kept.pop_front();

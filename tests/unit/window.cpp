@@ -33,21 +33,26 @@ TEST_CASE("a count window holds the last outcomes and forgets the oldest first")
 }
 
 TEST_CASE("a count window adds a tally's successes before its failures") {
-    CountRing ring{{.size = 4}};
+    CountRing ring{{.size = 5}};
     ring.add({.successes = 3, .failures = 2, .tail = 0});
-    CHECK(ring.counts() == WindowCounts{4, 2});
-    ring.add(successes(2));
-    CHECK(ring.counts() == WindowCounts{4, 2});
+    CHECK(ring.counts() == WindowCounts{5, 2});
+    ring.add(successes(3));
+    CHECK(ring.counts() == WindowCounts{5, 2});
     ring.add(successes(1));
-    CHECK(ring.counts() == WindowCounts{4, 1});
+    CHECK(ring.counts() == WindowCounts{5, 1});
 }
 
-TEST_CASE("a tally larger than the count window fills it") {
-    CountRing ring{{.size = 70}};
+TEST_CASE("a tally larger than the count window fills it in proportion") {
+    CountRing ring{{.size = 100}};
+    ring.add({.successes = 800, .failures = 200, .tail = 200});
+    CHECK(ring.counts() == WindowCounts{100, 20});
     ring.add({.successes = 4'000'000'000U, .failures = 69, .tail = 69});
-    CHECK(ring.counts() == WindowCounts{70, 69});
+    CHECK(ring.counts() == WindowCounts{100, 0});
     ring.add(failures(4'000'000'000U));
-    CHECK(ring.counts() == WindowCounts{70, 70});
+    CHECK(ring.counts() == WindowCounts{100, 100});
+    CountRing timed{{.size = 10}, bw::Remember::failures_and_slow};
+    timed.add({.successes = 50, .failures = 50, .slow = 60, .tail = 0});
+    CHECK(timed.counts() == WindowCounts{10, 5, 6, 5});
 }
 
 TEST_CASE("a count window is settled when it is full of successes") {

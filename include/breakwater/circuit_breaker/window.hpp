@@ -61,9 +61,11 @@ public:
           failed_((window.size + 63U) / 64U),
           slow_(what == Remember::failures ? 0 : failed_.size()) {}
 
-    /// Adds the successes, then the failures; of each the slow ones last. A tally larger than the window costs no more
-    /// than the window.
-    constexpr void add(const Tally& tally) noexcept {
+    /// Adds the successes, then the failures; of each the slow ones last. A tally larger than the window fills it in
+    /// proportion, since nobody knows which of its calls were the last: all its failures are not.
+    constexpr void add(const Tally& given) noexcept {
+        const bool fits = std::uint64_t{given.successes} + given.failures <= size_;
+        const Tally tally = fits ? given : in_proportion(given);
         if (slow_.empty()) [[likely]] {
             push(tally.successes, false);
             push(tally.failures, true);
@@ -104,6 +106,14 @@ public:
     }
 
 private:
+    /// A tally of the window's size.
+    constexpr Tally in_proportion(const Tally& tally) const noexcept {
+        const std::uint64_t whole = std::uint64_t{tally.successes} + tally.failures;
+        const auto part = [&](std::uint64_t count) {  // rounded half up
+            return static_cast<std::uint32_t>((2 * std::min(count, whole) * size_ + whole) / (2 * whole));
+        };
+        return {.successes = size_ - part(tally.failures), .failures = part(tally.failures), .slow = part(tally.slow)};
+    }
     constexpr void push(std::uint32_t times, bool failed) noexcept {
         for (std::uint32_t n = std::min(times, size_); n > 0; --n) {
             std::uint64_t& word = failed_[next_ / 64U];

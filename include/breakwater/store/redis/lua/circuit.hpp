@@ -77,10 +77,16 @@ function rules.count(o)
         end
         cell.window_was = cell.window
       end
+      local told, whole = report, report.successes + report.failures
+      if whole > size then  -- in proportion
+        local function part(n) return div(2 * min(n, whole) * size + whole, 2 * whole) end
+        local failures = part(report.failures)
+        told = {successes = size - failures, failures = failures, slow = part(report.slow)}
+      end
       local slow_successes, slow_failures = 0, 0
-      if o.slow_after >= 0 then slow_successes, slow_failures = slow_of(report) end
-      local all = cell.window .. some('s', report.successes - slow_successes) .. some('S', slow_successes) ..
-                  some('f', report.failures - slow_failures) .. some('F', slow_failures)
+      if o.slow_after >= 0 then slow_successes, slow_failures = slow_of(told) end
+      local all = cell.window .. some('s', told.successes - slow_successes) .. some('S', slow_successes) ..
+                  some('f', told.failures - slow_failures) .. some('F', slow_failures)
       local window = string.sub(all, -size)
       cell.window, s.calls = window, #window
       s.failures = count_in(window, '[fF]')
