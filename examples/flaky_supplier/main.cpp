@@ -1,8 +1,9 @@
 // A supplier's HTTP API that behaves badly on purpose: GET /inventory?page=1&per_page=100, by a script of weather.
 //
-//   flaky_supplier [--port N] [--port-file FILE] [--weather fair|show|down] [--broken N] [--lifetime SECONDS]
+//   flaky_supplier [--port N] [--port-file FILE] [--weather fair|show|down|steps] [--broken N] [--lifetime SECONDS]
 //   flaky_supplier --catalogue FILE        writes the SKUs its customer knows and ends
 //
+// "steps" is fair, down, fair, down, hanging, fair: SIGUSR1 goes on to the next.
 // It listens on 127.0.0.1, wants "Authorization: Bearer <anything>", tells its own counts at GET /_stats, and prints
 // them when SIGINT or SIGTERM ends it.
 #include <httplib.h>
@@ -44,7 +45,13 @@ std::vector<Phase> script(std::string_view name) {
     if (name == "down") {
         return {{.name = "down", .text = "nothing works", .fate = Fate::unavailable_503, .strikes = "x"}};
     }
-    if (name != "show") throw std::invalid_argument{"--weather: fair, show or down"};
+    if (name == "steps") {
+        const Phase fair{.name = "fair", .text = "every request is answered"};
+        const Phase down{.name = "down", .text = "nothing works", .fate = Fate::unavailable_503, .strikes = "x"};
+        const Phase hanging{.name = "hanging", .text = "answers take 2 s", .fate = Fate::too_slow, .strikes = "x"};
+        return {fair, down, fair, down, hanging, fair};
+    }
+    if (name != "show") throw std::invalid_argument{"--weather: fair, show, down or steps"};
     return {
         {.name = "fair", .text = "every request is answered", .pages = 12},
         {.name = "errors", .text = "30 % get a 500", .fate = Fate::error_500, .strikes = "..x..xx...", .pages = 12},
@@ -106,6 +113,7 @@ public:
         : weather_{weather}, products_{products}, stop_{std::move(stop)} {}
 
     void attach_to(httplib::Server& http) {
+        http.new_task_queue = [] { return new httplib::ThreadPool{64}; };  // a connection kept alive holds a thread
         http.set_keep_alive_max_count(1'000'000);
         http.set_keep_alive_timeout(1);
         http.set_tcp_nodelay(true);
@@ -259,6 +267,7 @@ int main(int argc, char** argv) try {
     sigset_t signals;  // blocked here and so in every thread: this one waits for them
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGUSR1);
     struct sigaction inherited{};
     sigaction(SIGINT, nullptr, &inherited);
     if (inherited.sa_handler != SIG_IGN) sigaddset(&signals, SIGINT);  // a shell's background job ignores it
@@ -283,7 +292,10 @@ int main(int argc, char** argv) try {
     if (options["--port-file"].empty()) std::cout << "listening on http://127.0.0.1:" << port.number() << std::endl;
 
     const timespec most{.tv_sec = lifetime.value_or(0), .tv_nsec = 0};
-    lifetime ? sigtimedwait(&signals, nullptr, &most) : sigwaitinfo(&signals, nullptr);
+    const auto next_signal = [&] {
+        return lifetime ? sigtimedwait(&signals, nullptr, &most) : sigwaitinfo(&signals, nullptr);
+    };
+    while (next_signal() == SIGUSR1) weather.go_on();
     stop.request_stop();
     serving.join();
     if (failure) std::rethrow_exception(failure);

@@ -75,6 +75,13 @@ public:
         advance_if_over();
     }
 
+    /// To the next phase, whatever the script says about this one's end.
+    void go_on() {
+        std::lock_guard lock{mutex_};
+        if (!began_) enter(0);
+        if (current_ + 1 < script_.size()) enter(current_ + 1);
+    }
+
     /// Blocks until connections are (or are no longer) refused; false if a stop was requested first.
     bool wait_for_refusal(bool refusing, const std::stop_token& stop) {
         std::unique_lock lock{mutex_};
