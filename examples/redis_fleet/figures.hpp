@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -20,10 +21,9 @@ struct Figures {
     std::optional<double> recovery{};    ///< From its end until every worker gets answers again.
     std::optional<double> recovery_2{};  ///< The same after the second outage, in which a prober is killed.
     std::size_t busiest = 0;             ///< The most calls the supplier got within a second.
-    std::size_t calls = 0;               ///< All that were made,
-    std::size_t sent = 0;                ///< and those that the supplier got.
+    std::size_t calls = 0;               ///< All that were made.
     std::size_t lost = 0;                ///< Failed although the supplier was well, or otherwise for Redis.
-    double slowest = 0;                  ///< The longest call while Redis was away, in seconds.
+    double slowest = 0;  ///< The longest call while Redis was away, in seconds, without its wait for a permit.
 };
 
 namespace detail {
@@ -71,11 +71,11 @@ inline Figures figures(const Fleet& fleet, const Script& script, int killed) {
                 .busiest = most_in_a_second(fleet)};
     for (const Report& report : fleet.reports()) {
         ++all.calls;
-        all.sent += is_sent(report.mark);
         const bool without_redis = report.ended > script.redis_down && report.began < script.redis_up;
         const bool is_well = report.began > script.redis_down;  // and so is the supplier
-        if (report.mark == Mark::lost || (is_well && !is_answer(report.mark) && report.mark != Mark::limited)) ++all.lost;
-        if (without_redis) all.slowest = std::max(all.slowest, seconds(report.ended - report.began));
+        if (report.mark == Mark::lost || (is_well && !is_answer(report.mark) && report.mark != Mark::limited))
+            ++all.lost;
+        if (without_redis) all.slowest = std::max(all.slowest, seconds(report.ended - report.began - report.waited));
     }
     return all;
 }
@@ -98,12 +98,13 @@ inline void print(const Figures& alone, const Figures& sharing, long commands, s
     row("time to trip everywhere", time(alone.trip), time(sharing.trip));
     row("time to recover everywhere", time(alone.recovery), time(sharing.recovery));
     row("time to recover everywhere when the prober is killed", time(alone.recovery_2), time(sharing.recovery_2));
-    row("busiest second at the supplier, which allows " + number(limit) + " calls", number(alone.busiest),
+    row("busiest second at the supplier (limit " + number(limit) + "/s, as many at once)", number(alone.busiest),
         number(sharing.busiest));
     row("calls made", number(alone.calls), number(sharing.calls));
     row("calls lost", number(alone.lost), number(sharing.lost));
     row("slowest call while Redis was away", time(alone.slowest), time(sharing.slowest));
-    row("store commands per call", "-", decimal(static_cast<double>(commands) / static_cast<double>(sharing.calls), ""));
+    row("store commands per call", "-",
+        decimal(static_cast<double>(commands) / static_cast<double>(sharing.calls), ""));
 }
 
 }  // namespace redis_fleet

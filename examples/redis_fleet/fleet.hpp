@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <filesystem>
@@ -29,7 +30,8 @@ public:
     Supplier(const std::string& name, const Folder& folder) {
         const std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "flaky_supplier";
         const std::string port_file = folder / (name + ".port");
-        process_ = Process::program({program, "--weather", "steps", "--port-file", port_file}, folder / (name + ".log"));
+        process_ =
+            Process::program({program, "--weather", "steps", "--port-file", port_file}, folder / (name + ".log"));
         wait_until("flaky_supplier", [&] {
             if (process_.has_ended()) throw std::runtime_error{program + " does not run"};
             return std::filesystem::exists(port_file);
@@ -99,9 +101,14 @@ public:
             if (report.mark == Mark::probing)
                 prober = report.worker;
             else
-                reports_.push_back(report);
+                last_[static_cast<std::size_t>(report.worker)] = reports_.emplace_back(report).mark;
         }
         return prober;
+    }
+
+    /// Whether every worker's last call was answered.
+    bool is_well() const {
+        return std::ranges::all_of(last_, [](Mark mark) { return mark == Mark::answered || mark == Mark::recovery; });
     }
 
     const Supplier& supplier() const { return supplier_; }
@@ -114,6 +121,7 @@ private:
     int pipe_[2]{-1, -1};
     std::array<Process, size> workers_;
     std::vector<Report> reports_;
+    std::array<Mark, size> last_{};
 };
 
 }  // namespace redis_fleet

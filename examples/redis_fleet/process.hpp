@@ -9,7 +9,9 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
+#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -71,7 +73,11 @@ public:
         if (child.id_ == 0) {
             ::prctl(PR_SET_PDEATHSIG, SIGKILL);
             ::signal(SIGINT, SIG_IGN);  // a terminal sends it to all: it is the parent that ends the show
-            if (::getppid() == parent) work();
+            try {
+                if (::getppid() == parent) work();
+            } catch (const std::exception& error) {  // must not unwind into what is the parent's
+                std::cerr << error.what() << std::endl;
+            }
             ::_exit(127);
         }
         return child;

@@ -27,8 +27,9 @@ public:
 
     Redis(Kind kind, const Folder& folder) : kind_{kind}, folder_{folder} {
         if (say("command -v redis-server && command -v redis-cli").empty())
-            throw std::runtime_error{"needs redis-server and redis-cli: apt-get install redis-server, or "
-                                     "examples/run --install redis_fleet"};
+            throw std::runtime_error{
+                "needs redis-server and redis-cli: apt-get install redis-server, or "
+                "examples/run --install redis_fleet"};
         int candidate = 20'000 + ::getpid() % 500 * 20;
         nodes_.resize(kind == Kind::cluster ? 6 : 1);
         for (Node& node : nodes_) {
@@ -50,6 +51,8 @@ public:
         }
         return options;
     }
+
+    bool is_cluster() const { return kind_ == Kind::cluster; }
 
     /// SIGKILL: the server, with all that it knew; of a cluster the master that keeps this key.
     void kill(std::string_view key) {

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <breakwater/client/duration.hpp>
-
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -21,7 +19,7 @@ namespace redis_fleet {
 /// What happened when: instants of the show.
 struct Script {
     Clock::time_point begin{}, down{}, up{}, down_again{}, hanging{}, up_again{}, redis_down{}, redis_up{}, end{};
-    std::array<int, 2> killed{};                  ///< Which worker, of each fleet.
+    std::array<int, 2> killed{};                   ///< Which worker, of each fleet.
     std::array<Clock::time_point, 2> killed_at{};  ///< When it was killed,
     std::array<Clock::time_point, 2> back_at{};    ///< and when another began in its place.
 };
@@ -56,10 +54,13 @@ public:
         }
         say("a new worker for each that was killed");
         pass(3s);
-        script_.redis_down = say("Redis is killed");
+        pass(20s, [&](std::size_t, std::optional<int>) { return fleets_[0]->is_well() && fleets_[1]->is_well(); });
+        script_.redis_down =
+            say(redis_.is_cluster() ? "the master that keeps the fleet's state is killed" : "Redis is killed");
         redis_.kill("breakwater:{supplier}");
         pass(3s);
-        script_.redis_up = say("Redis is back, and has forgotten everything");
+        script_.redis_up = say(redis_.is_cluster() ? "it is back: as the replica of its replica"
+                                                   : "Redis is back, and has forgotten everything");
         redis_.bring_back();
         pass(3s);
         script_.end = say("the end");
@@ -105,8 +106,8 @@ private:
             if (!prober || script_.killed_at[i] != Clock::time_point{}) return false;
             fleets_[i]->kill(*prober);
             script_.killed[i] = *prober;
-            script_.killed_at[i] = say(i == 0 ? "without sharing: worker " + std::to_string(*prober + 1) + " is killed while it probes"
-                                              : "with sharing: the prober is killed, which is worker " + std::to_string(*prober + 1));
+            script_.killed_at[i] = say(std::string{i == 0 ? "without" : "with"} + " sharing: worker " +
+                                       std::to_string(*prober + 1) + " is killed while it probes");
             return ++killed == fleets_.size();
         });
         if (!all) throw std::runtime_error{"nobody probes the supplier"};

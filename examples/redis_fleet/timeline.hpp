@@ -20,9 +20,10 @@ public:
         : script_{script}, slot_{(script.end - script.begin) / columns + Clock::duration{1}} {}
 
     void print_legend() const {
-        std::printf("\na character is %.2f s:  . answered   x asked in vain   - refused by the circuit   p probe\n"
-                    "                         P probe that closes it   # killed   ~ refused by the limit   ! lost\n",
-                    std::chrono::duration<double>(slot_).count());
+        std::printf(
+            "\na character is %.2f s:  . answered   x asked in vain   - refused by the circuit   p probe\n"
+            "                         P probe that closes it   # killed   ~ refused by the limit   ! lost\n",
+            std::chrono::duration<double>(slot_).count());
     }
 
     void print_scale() const {
@@ -40,7 +41,7 @@ public:
         std::string supplier(columns, ' '), redis(columns, ' ');
         fill(supplier, script_.down, script_.up, "down");
         fill(supplier, script_.down_again, script_.hanging, "down");
-        fill(supplier, script_.hanging, script_.up_again, "hangs");
+        fill(supplier, script_.hanging, script_.up_again, "hang", '~');
         fill(redis, script_.redis_down, script_.redis_up, "gone");
         row("supplier", supplier);
         row("Redis", redis);
@@ -74,7 +75,7 @@ private:
         const std::size_t first = column(from);
         const std::size_t length = std::max<std::size_t>(column(to) - first, 1);
         line.replace(first, length, length, with);
-        if (length >= word.size() + 2) line.replace(first + (length - word.size()) / 2, word.size(), word);
+        if (length >= word.size()) line.replace(first + (length - word.size()) / 2, word.size(), word);
     }
     static void row(std::string_view label, std::string text) {
         text.erase(text.find_last_not_of(' ') + 1);

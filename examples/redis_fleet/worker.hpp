@@ -5,11 +5,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <thread>
-#include <utility>
 
 namespace redis_fleet {
 
@@ -34,13 +34,14 @@ struct Report {
     Mark mark{};
     Clock::time_point began{};
     Clock::time_point ended{};
+    bw::Duration waited{};  ///< For a permit of the rate limiter.
 };
 
 /// What all workers of a show do.
 struct Task {
-    std::string url;       ///< The supplier's.
-    double haste = 1;      ///< How many times faster than usual the circuit recovers.
-    std::int64_t limit = 120;  ///< What the supplier allows, in calls a second.
+    std::string url;           ///< The supplier's.
+    double haste = 1;          ///< How many times faster than usual the circuit recovers.
+    std::int64_t limit = 120;  ///< How many calls a second the supplier allows, and how many at once.
 };
 
 inline bw::ClientOptions client_options(const Task& task) {
@@ -55,16 +56,16 @@ inline bw::ClientOptions client_options(const Task& task) {
             .circuit_breaker = {.trip = bw::FailureRate{.window = bw::CountWindow{20}, .minimum_calls = 10},
                                 .recovery_timeout = soon(1'000ms),
                                 .probe_lease = soon(2'000ms)},
-            .rate_limit = {.algorithm = bw::TokenBucket{.permits = task.limit, .burst = task.limit / 2},
-                           .max_wait = 1s},
+            .rate_limit = {.algorithm = bw::TokenBucket{.permits = task.limit}, .max_wait = 1s},
             .retry = {.max_retries = 0}};
 }
 
-/// Calls the supplier for ever, once every 40 ms, and reports.
+/// Calls the supplier for ever, once every 25 ms at most, and reports.
 template <bw::Store Store>
 [[noreturn]] void work(int number, const Task& task, const Store& store, int pipe) {
+    bw::Duration waited{};
     const auto report = [&](Mark mark, Clock::time_point began) {
-        const Report words{.worker = number, .mark = mark, .began = began, .ended = Clock::now()};
+        const Report words{.worker = number, .mark = mark, .began = began, .ended = Clock::now(), .waited = waited};
         if (::write(pipe, &words, sizeof words) != sizeof words) ::_exit(0);  // nobody listens
     };
     bool is_closed = true;
@@ -75,6 +76,7 @@ template <bw::Store Store>
             case bw::EventKind::circuit_closed: is_closed = true; break;
             case bw::EventKind::circuit_opened:
             case bw::EventKind::circuit_half_opened: is_closed = false; break;
+            case bw::EventKind::limiter_waited: waited += event.delay.value_or(bw::Duration{}); break;
             case bw::EventKind::attempt_started:
                 probes = !is_closed;
                 if (probes) report(Mark::probing, Clock::now());
@@ -86,6 +88,7 @@ template <bw::Store Store>
 
     for (auto next = Clock::now();;) {
         probes = false;
+        waited = {};
         const auto began = Clock::now();
         const auto answer = client.get("/inventory", {.query = {{"page", 1}, {"per_page", 1}}});
         Mark mark = Mark::lost;
@@ -99,7 +102,7 @@ template <bw::Store Store>
             mark = probes ? Mark::probe : Mark::failed;
         }
         report(mark, began);
-        next = std::max(next + std::chrono::milliseconds{40}, Clock::now());
+        next = std::max(next + std::chrono::milliseconds{25}, Clock::now());
         std::this_thread::sleep_until(next);
     }
 }

@@ -6,6 +6,7 @@
 //     --until-complete     with --every: end once a pass has reached the last page
 //     --base-url URL       instead of the configuration's
 //     --database FILE      instead of the configuration's
+//     --store URL          share circuit, limit and retry budget with others who do, in Redis: redis://host:6379/0
 //     --report FILE        write the final table as JSON, too
 //     --compare            at the end, print the server's own count of requests (its GET /_stats) beside ours
 //
@@ -18,15 +19,14 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
-#include <map>
 #include <optional>
 #include <sstream>
 #include <stop_token>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "call_watch.hpp"
+#include "command_line.hpp"
 #include "console.hpp"
 #include "inventory.hpp"
 #include "report.hpp"
@@ -38,45 +38,6 @@
 namespace {
 
 using namespace supplier_sync;
-
-struct CommandLine {
-    std::string config;
-    std::optional<std::string> skus, base_url, database, report;
-    std::optional<bw::Duration> every;
-    bool until_complete = false;
-    bool compare = false;
-};
-
-CommandLine parse(int argc, char** argv) {
-    CommandLine line;
-    std::optional<std::string> every;
-    const std::map<std::string_view, std::optional<std::string>*> values{{"--init", &line.skus},
-                                                                         {"--every", &every},
-                                                                         {"--base-url", &line.base_url},
-                                                                         {"--database", &line.database},
-                                                                         {"--report", &line.report}};
-    const std::map<std::string_view, bool*> flags{{"--until-complete", &line.until_complete},
-                                                  {"--compare", &line.compare}};
-    for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
-        if (const auto value = values.find(word); value != values.end()) {
-            if (++i == argc) throw UsageError{word + " needs a value"};
-            *value->second = argv[i];
-        } else if (const auto flag = flags.find(word); flag != flags.end()) {
-            *flag->second = true;
-        } else if (word.starts_with('-') || !line.config.empty()) {
-            throw UsageError{"what is " + word + "?"};
-        } else {
-            line.config = word;
-        }
-    }
-    if (line.config.empty()) throw UsageError{"which configuration? supplier_sync CONFIG.json [options]"};
-    if (every) {
-        line.every = bw::parse_duration(*every);
-        if (!line.every || *line.every <= bw::Duration{}) throw UsageError{"--every: must be like 4h, 15min or 3s"};
-    }
-    return line;
-}
 
 bw::ClientOptions client_options(const Settings& settings) {
     bw::Result<bw::ClientOptions> options = bw::client_options_from_json(settings.client);
@@ -130,7 +91,7 @@ int run(const CommandLine& line) {
                                               [&](const std::string& what) {
                                                   if (listener) listener->narrate(what);
                                               }}};
-    Supplier supplier{std::move(options)};
+    Supplier supplier = line.store ? Supplier{options, shared_store(*line.store)} : Supplier{options};
     Sync sync{supplier, inventory, settings.sync, console};
     listener = &sync;
 

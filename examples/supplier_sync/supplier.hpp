@@ -1,9 +1,13 @@
 #pragma once
 
 #include <breakwater/breakwater.hpp>
+#include <breakwater/store/redis.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -22,11 +26,14 @@ struct Page {
 /// reason there is none.
 class Supplier {
 public:
-    explicit Supplier(bw::ClientOptions options) : client_{std::move(options)} {}
+    explicit Supplier(const bw::ClientOptions& options) : Supplier{bw::ResilientClient{options}} {}
+    /// Shares circuit, limit and retry budget with all who use this store.
+    Supplier(const bw::ClientOptions& options, const bw::RedisStore& store)
+        : Supplier{bw::ResilientClient{options, bw::CurlTransport{}, store}} {}
 
     bw::Result<Page> page(std::int64_t number, std::int64_t per_page, std::stop_token stop) {
         auto response =
-            client_.get("/inventory", {.query = {{"page", number}, {"per_page", per_page}}, .stop = std::move(stop)});
+            get_("/inventory", {.query = {{"page", number}, {"per_page", per_page}}, .stop = std::move(stop)});
         if (!response) return bw::fail(response.error());
         bw::Result<nlohmann::json> body = std::move(*response).try_json();
         if (!body) return bw::fail(body.error());
@@ -39,7 +46,7 @@ public:
 
     /// How many products the supplier has: a number that changes seldom, so mostly the cache answers.
     bw::Result<std::int64_t> product_count(std::stop_token stop) {
-        auto response = client_.get("/inventory/summary", {.stop = std::move(stop)});
+        auto response = get_("/inventory/summary", {.stop = std::move(stop)});
         if (!response) return bw::fail(response.error());
         bw::Result<nlohmann::json> body = std::move(*response).try_json();
         if (!body) return bw::fail(body.error());
@@ -50,8 +57,27 @@ public:
     }
 
 private:
-    bw::ResilientClient<> client_;
+    template <class Client>
+    explicit Supplier(Client client)
+        : get_{[client](const char* target, const bw::RequestOptions& options) {
+              return client.get(target, options);
+          }} {}
+
+    std::function<bw::Result<bw::Response>(const char*, const bw::RequestOptions&)> get_;  // of either client
 };
+
+/// What all share who are given this URL. Says when it is lost; nothing fails because of that.
+inline bw::RedisStore shared_store(const std::string& url) {
+    return bw::RedisStore{{.url = url, .observer = [](const bw::Event& event) {
+                               std::ostringstream text;
+                               if (event.kind == bw::EventKind::store_degraded)
+                                   text << "supplier_sync: going on alone, the store does not answer: " << event.subject
+                                        << '\n';
+                               if (event.kind == bw::EventKind::store_rejoined)
+                                   text << "supplier_sync: the store answers again\n";
+                               std::cerr << text.str();
+                           }}};
+}
 
 /// True for an error that waiting does not heal: we are refused (401), ask wrongly, or are set up wrongly.
 inline bool is_our_fault(const bw::Error& error) {
