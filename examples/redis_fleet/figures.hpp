@@ -50,7 +50,7 @@ std::optional<double> everywhere(const Fleet& fleet, Time from, Time to, int but
 inline std::size_t most_in_a_second(const Fleet& fleet) {
     std::vector<Time> times;
     for (const Report& report : fleet.reports())
-        if (is_sent(report.mark)) times.push_back(report.ended);
+        if (is_sent(report.mark)) times.push_back(report.began + report.waited);
     std::sort(times.begin(), times.end());
     std::size_t most = 0;
     for (std::size_t first = 0, last = 0; last < times.size(); ++last) {

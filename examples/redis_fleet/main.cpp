@@ -7,6 +7,7 @@
 // and three replicas, where the master dies that keeps what is shared. --quick: the same in half the time.
 //
 // Exit status: 0; 1 if a call was lost or the show cannot go on; 2 if the command line is wrong.
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -43,7 +44,7 @@ int main(int argc, char** argv) try {
     Fleet sharing{"sharing", folder, haste, store};
     const Script script = Show{alone, sharing, redis, haste}.run();
 
-    const Timeline timeline{script};
+    const Timeline timeline{script, std::chrono::milliseconds{haste > 1 ? 125 : 250}};
     timeline.print_legend();
     std::printf("\n");
     timeline.print_scale();

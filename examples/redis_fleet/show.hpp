@@ -53,7 +53,7 @@ public:
             script_.back_at[i] = Clock::now();
         }
         say("a new worker for each that was killed");
-        pass(3s);
+        pass(2500ms);
         pass(20s, [&](std::size_t, std::optional<int>) { return fleets_[0]->is_well() && fleets_[1]->is_well(); });
         script_.redis_down =
             say(redis_.is_cluster() ? "the master that keeps the fleet's state is killed" : "Redis is killed");

@@ -16,21 +16,24 @@ namespace redis_fleet {
 /// The show as lines of text, a character for each stretch of time.
 class Timeline {
 public:
-    explicit Timeline(const Script& script)
-        : script_{script}, slot_{(script.end - script.begin) / columns + Clock::duration{1}} {}
+    /// A character is that long, or longer where the show was so long that its lines would be.
+    Timeline(const Script& script, Clock::duration slot)
+        : script_{script},
+          slot_{std::max(slot, (script.end - script.begin) / most_columns + Clock::duration{1})},
+          columns_{static_cast<std::size_t>((script.end - script.begin) / slot_) + 1} {}
 
     void print_legend() const {
         std::printf(
-            "\na character is %.2f s:  . answered   x asked in vain   - refused by the circuit   p probe\n"
+            "\na character is %.3g s:  . answered   x asked in vain   - refused by the circuit   p probe\n"
             "                         P probe that closes it   # killed   ~ refused by the limit   ! lost\n",
             std::chrono::duration<double>(slot_).count());
     }
 
     void print_scale() const {
-        std::string line(columns + 8, ' ');
+        std::string line(columns_ + 8, ' ');
         for (int second = 0;; second += 2) {
             const std::size_t at = column(script_.begin + std::chrono::seconds{second});
-            if (at >= columns) break;
+            if (at >= columns_) break;
             const std::string text = std::to_string(second);
             line.replace(at, text.size(), text);
         }
@@ -38,7 +41,7 @@ public:
     }
 
     void print_troubles() const {
-        std::string supplier(columns, ' '), redis(columns, ' ');
+        std::string supplier(columns_, ' '), redis(columns_, ' ');
         fill(supplier, script_.down, script_.up, "down");
         fill(supplier, script_.down_again, script_.hanging, "down");
         fill(supplier, script_.hanging, script_.up_again, "hang", '~');
@@ -50,10 +53,10 @@ public:
     void print(std::string_view title, const Fleet& fleet, std::size_t which) const {
         std::cout << '\n' << title << '\n';
         for (int worker = 0; worker < Fleet::size; ++worker) {
-            std::string line(columns, ' ');
+            std::string line(columns_, ' ');
             for (const Report& report : fleet.reports()) {
                 if (report.worker != worker) continue;
-                char& mark = line[std::min(column(report.ended), columns - 1)];
+                char& mark = line[std::min(column(report.ended), columns_ - 1)];
                 if (rank(report.mark) > rank(Mark{mark})) mark = static_cast<char>(report.mark);
             }
             if (worker == script_.killed[which]) fill(line, script_.killed_at[which], script_.back_at[which], "", '#');
@@ -62,7 +65,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t columns = 84;
+    static constexpr int most_columns = 87;
 
     /// Of what happens in one slot the rarest is shown.
     static std::size_t rank(Mark mark) { return std::string_view{" .-~xpP!"}.find(static_cast<char>(mark)); }
@@ -84,6 +87,7 @@ private:
 
     const Script& script_;
     Clock::duration slot_;
+    std::size_t columns_;
 };
 
 }  // namespace redis_fleet
