@@ -39,29 +39,30 @@ public:
         credentials_.insert(credentials_.end(), {"Authorization", "Cookie"});
     }
 
-    /// What is kept for the request, fresh or not. One look into the store, or two if other requests for the URL are
-    /// answered otherwise (Vary).
+    /// What is kept for the request, fresh or not. One look into the store; two where answers for the URL vary.
     std::optional<CachedResponse> find(const Request& request) const {
         const std::string key = key_of(request, request.method);
-        auto latest = look(key);
-        if (!latest) return {};
-        const std::string variant = vary_key(latest->vary, request.headers);
-        if (variant == latest->variant) return std::move(latest->answer);
-        auto other = look(variant_of(key, variant));
-        return other && other->variant == variant ? std::optional{std::move(other->answer)} : std::nullopt;
+        auto kept = look(key);
+        if (kept && !kept->vary.empty()) kept = look(variant_of(key, kept->vary, request));
+        if (!kept) return {};
+        // The URL is not kept with the answer: others may read the store, and it may hold a secret.
+        kept->answer.response.url = request.url;
+        return std::move(kept->answer);
     }
 
-    /// Keeps an answer until `stale_until`, if it may be kept.
+    /// Keeps an answer until `stale_until`, if it may be kept and is the URL's own: not another's, redirected to.
     bool put(const Request& request, const CachedResponse& answer) const {
-        if (!is_storable(request.method, answer.response)) return false;
+        if (!is_storable(request.method, answer.response) || answer.response.url != request.url) return false;
         const Duration ttl = std::max(answer.stale_until, answer.fresh_until) - store_.clock().now();
         if (ttl <= Duration{0}) return false;
         const std::string key = key_of(request, request.method);
         const std::vector<std::string> vary = vary_names(answer.response.headers);
-        const std::string variant = vary_key(vary, request.headers);
-        std::string bytes = encode({answer, vary, variant});
-        if (!vary.empty()) store_.put(variant_of(key, variant), bytes, ttl);
-        store_.put(key, std::move(bytes), ttl);
+        if (vary.empty()) {
+            store_.put(key, encode({answer, {}}), ttl);
+        } else {
+            store_.put(variant_of(key, vary, request), encode({answer, {}}), ttl);
+            store_.put(key, encode({{}, vary}), ttl);
+        }
         return true;
     }
 
@@ -83,23 +84,22 @@ private:
         append(key, vary_key(credentials_, request.headers));
         return key;
     }
-    static std::string variant_of(const std::string& key, const std::string& variant) {
-        std::string place = key + "|";
-        append(place, variant);
-        return place;
+    static std::string variant_of(const std::string& key, const std::vector<std::string>& vary,
+                                  const Request& request) {
+        std::string variant = key + "|";
+        append(variant, vary_key(vary, request.headers));
+        return variant;
     }
 
-    /// An answer and what it was chosen by: the headers' names, and what the request had in them.
+    /// An answer, or the names of the headers that tell which of several it is.
     struct Kept {
-        CachedResponse answer;
-        std::vector<std::string> vary;
-        std::string variant;
+        CachedResponse answer{};
+        std::vector<std::string> vary{};
     };
     std::optional<Kept> look(const std::string& key) const {
         const auto bytes = store_.get(key);
         return bytes ? decode(*bytes) : std::nullopt;
     }
-
     static std::string encode(const Kept& kept) {
         const Response& response = kept.answer.response;
         auto headers = nlohmann::json::array();
@@ -107,12 +107,10 @@ private:
         const nlohmann::json value = {
             {"v", 2},
             {"status", response.status},
-            {"url", response.url},
             {"http", response.http_version},
             {"headers", std::move(headers)},
             {"body", nlohmann::json::binary(std::vector<std::uint8_t>(response.body.begin(), response.body.end()))},
             {"vary", kept.vary},
-            {"variant", kept.variant},
             {"fresh_until", kept.answer.fresh_until.time_since_epoch().count()},
             {"stale_until", kept.answer.stale_until.time_since_epoch().count()}};
         std::string bytes;
@@ -127,7 +125,6 @@ private:
             Kept kept;
             Response& response = kept.answer.response;
             response.status = value.at("status").get<int>();
-            response.url = value.at("url").get<std::string>();
             response.http_version = value.at("http").get<std::string>();
             for (const auto& header : value.at("headers")) {
                 response.headers.add(header.at(0).get<std::string>(), header.at(1).get<std::string>());
@@ -135,7 +132,6 @@ private:
             const auto& body = value.at("body").get_binary();
             response.body.assign(body.begin(), body.end());
             kept.vary = value.at("vary").get<std::vector<std::string>>();
-            kept.variant = value.at("variant").get<std::string>();
             kept.answer.fresh_until = Instant{Duration{value.at("fresh_until").get<std::int64_t>()}};
             kept.answer.stale_until = Instant{Duration{value.at("stale_until").get<std::int64_t>()}};
             return kept;

@@ -30,10 +30,11 @@ enum class EventKind : std::uint8_t {
     cache_stale_served,
     fallback_used,
     redirected,
-    store_degraded,      ///< The shared store (`policy`: its prefix) does not answer (`subject`: why): policies go on
-                         ///< alone.
-    store_rejoined,      ///< It answers again.
-    store_unheard,       ///< Changes made by others are no longer told at once (`subject`: why); they are asked for.
+    store_degraded,  ///< The shared store (`policy`: its prefix) does not answer (`subject`: why): policies go on
+                     ///< alone.
+    store_lost,      ///< It (or one of its servers: `subject`) has forgotten what it kept; it is told what is known.
+    store_rejoined,  ///< It answers again.
+    store_unheard,   ///< Changes made by others are no longer told at once (`subject`: why); they are asked for.
     store_other_layout,  ///< Others keep `policy` in another layout (`subject`) and share it with one another only.
     store_cache_off,     ///< The shared store keeps no answers (`subject`: why).
     store_unreadable,    ///< What the store keeps for `policy` cannot be read (`subject`: why): it goes on alone.
@@ -59,6 +60,7 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::fallback_used: return "fallback_used";
         case EventKind::redirected: return "redirected";
         case EventKind::store_degraded: return "store_degraded";
+        case EventKind::store_lost: return "store_lost";
         case EventKind::store_rejoined: return "store_rejoined";
         case EventKind::store_unheard: return "store_unheard";
         case EventKind::store_other_layout: return "store_other_layout";

@@ -62,6 +62,10 @@ public:
     virtual void on_up() = 0;
     /// It does not: until `on_up` every command fails at once.
     virtual void on_down(std::string_view why) = 0;
+    /// One of several servers does not; the others do.
+    virtual void on_partly_down(std::string_view why) = 0;
+    /// A server has forgotten what it kept.
+    virtual void on_loss(std::string_view server) = 0;
     /// A circuit or a pause has changed at the server.
     virtual void on_circuit(std::string_view key, const CircuitView& view) = 0;
     virtual void on_pause(std::string_view key, PauseMachine::State state) = 0;

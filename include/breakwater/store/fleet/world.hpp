@@ -151,6 +151,13 @@ public:
         for (const auto& cell : living()) cell->on_down();
         emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
     }
+    void on_partly_down(std::string_view why) override {
+        emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
+    }
+    void on_loss(std::string_view server) override {
+        emit({.kind = EventKind::store_lost, .policy = options_.prefix, .subject = server, .at = clock().now()});
+        read_again();
+    }
     void on_circuit(std::string_view key, const CircuitView& view) override {
         if (const auto cell = living(key)) cell->on_circuit(view);
     }

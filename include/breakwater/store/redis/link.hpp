@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -189,11 +190,16 @@ private:
 
     void on_up(const HandshakeInfo& info) override {
         clock_.learn(Instant{Duration{info.server_time}}, info.sent, info.received);
-        if (++nodes_up_ == 1 && events_ != nullptr) events_->on_up();
+        ++nodes_up_;
+        events_->on_up();
     }
     void on_down(std::string_view node, std::string_view reason) override {
+        const std::string why = std::string{node}.append(": ").append(reason);
         nodes_up_ = std::max(nodes_up_ - 1, 0);
-        if (nodes_up_ == 0 && events_ != nullptr) events_->on_down(std::string{node}.append(": ").append(reason));
+        if (nodes_up_ == 0)
+            events_->on_down(why);
+        else
+            events_->on_partly_down(why);
     }
     void on_push(std::string_view, std::string_view message) override {
         const auto news = read_news(message);
@@ -209,20 +215,25 @@ private:
     }
     void on_timer() override { events_->on_timer(); }
     std::optional<Words> heartbeat(std::string_view tag) override { return members_.heartbeat(tag); }
-    void on_heartbeat(std::string_view, Reply&& reply) override {
+    void on_heartbeat(std::string_view node, Reply&& reply) override {
         if (!reply.ok() || reply.numbers.size() < 2) return;
         instances_.store(static_cast<std::uint32_t>(std::clamp<std::int64_t>(reply.numbers[0], 1, 1 << 20)),
                          std::memory_order_relaxed);
+        const std::int64_t epoch = reply.numbers[1];
+        const auto [known, is_new] = epochs_.try_emplace(std::string{node}, epoch);
+        if (!is_new && std::exchange(known->second, epoch) != epoch) events_->on_loss(node);
     }
 
     const RedisStoreOptions options_;
     const std::uint64_t instance_;
-    const Members members_;
+    Members members_;
     const Seal seal_;
     ServerClock clock_;
     fleet::LinkEvents* events_ = nullptr;
     std::atomic<std::uint32_t> instances_ = 1;
+    // The I/O thread's own.
     int nodes_up_ = 0;
+    std::map<std::string, std::int64_t, std::less<>> epochs_;
     Connections connections_;  // last: its thread stops before what it calls goes
 };
 

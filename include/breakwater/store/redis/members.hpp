@@ -26,7 +26,7 @@ public:
           instance_{instance} {}
 
     /// Says that this process lives.
-    Words heartbeat(std::string_view tag) const {
+    Words heartbeat(std::string_view tag) {
         // The epoch outlives a fleet's nights: as long as it is there, so is all else that has not expired by itself.
         static constexpr std::string_view script =
             "local t = redis.call('TIME')\n"
@@ -46,7 +46,7 @@ public:
             .add(prefix_ + "epoch" + suffix)
             .add(self_)
             .add(std::int64_t{memory / std::chrono::milliseconds{1}})
-            .add(static_cast<std::int64_t>(instance_));
+            .add(static_cast<std::int64_t>(instance_ + ++beats_));
     }
 
 private:
@@ -61,6 +61,7 @@ private:
     const std::string prefix_;
     const std::string self_;
     const std::uint64_t instance_;
+    std::uint64_t beats_ = 0;  // no two draws of an epoch are alike
 };
 
 }  // namespace breakwater::redis

@@ -1,0 +1,97 @@
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/pipeline.hpp>
+#include <breakwater/rate_limiter.hpp>
+#include <breakwater/store/redis.hpp>
+
+#include <catch_shim.hpp>
+#include <redis_cluster.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace bw = breakwater;
+using namespace std::chrono_literals;
+using bw::CircuitState;
+using bw::test::RedisCluster;
+
+namespace {
+
+using Breaker = bw::CircuitBreaker<bw::AnyTrip, bw::RedisStore>;
+using Limiter = bw::RateLimiter<bw::AnyAlgorithm, bw::RedisStore>;
+
+bool soon(const std::function<bool()>& holds) {
+    for (const auto end = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < end;) {
+        if (holds()) return true;
+        std::this_thread::sleep_for(5ms);
+    }
+    return false;
+}
+
+/// A policy's name whose cells one master keeps.
+std::string name_on(std::size_t master) {
+    const std::string key = RedisCluster::key_of(master);
+    return key.substr(1, key.find('}') - 1);
+}
+
+}  // namespace
+
+TEST_CASE("a fleet shares in a cluster, and no call fails while a master dies and its replica takes over") {
+    RedisCluster cluster;
+    const bw::RedisStoreOptions options{
+        .nodes = {cluster.url(0), cluster.url(1)}, .reconnect = {.base = 20ms, .cap = 200ms}, .min_reporters = 1};
+    const bw::RedisStore one{options}, two{options};
+    struct Service {
+        Breaker circuit, other;
+        Limiter limit;
+    };
+    std::vector<Service> services;
+    for (std::size_t master = 0; master < 3; ++master) {
+        const bw::CircuitBreakerOptions<> circuit{
+            .name = name_on(master), .trip = bw::ConsecutiveFailures{3}, .recovery_timeout = 60s};
+        const bw::RateLimiterOptions<> limit{.name = name_on(master),
+                                             .algorithm = bw::TokenBucket{.permits = 1'000'000, .burst = 1'000'000}};
+        services.push_back({Breaker{circuit, one}, Breaker{circuit, two}, Limiter{limit, one}});
+    }
+    // Each circuit, wherever it is kept, opens for the other process.
+    for (const Service& service : services) {
+        CHECK(service.limit.try_acquire());
+        for (int i = 0; i < 3; ++i) {
+            auto permit = service.circuit.try_acquire();
+            REQUIRE(permit);
+            (void)permit->record(bw::Outcome::failure);
+        }
+        CHECK(soon([&] { return service.other.state() == CircuitState::open; }));
+    }
+
+    std::atomic<bool> over = false;
+    std::atomic<int> calls = 0, refused = 0;
+    std::vector<std::jthread> callers;
+    for (const Service& service : services) {
+        callers.emplace_back([&] {
+            while (!over) {
+                ++calls;
+                if (!service.limit.try_acquire()) ++refused;
+                std::this_thread::sleep_for(100us);
+            }
+        });
+    }
+    std::this_thread::sleep_for(100ms);
+    cluster[0].kill();
+    std::this_thread::sleep_for(300ms);
+    for (const Service& service : services) CHECK_FALSE(service.circuit.try_acquire());
+    CHECK(soon([&] {  // what was kept by the dead master is shared again
+        services[0].circuit.reset();
+        return services[0].other.state() == CircuitState::closed;
+    }));
+    over = true;
+    callers.clear();
+    CHECK(calls > 100);
+    CHECK(refused == 0);
+    CHECK(services[1].other.state() == CircuitState::open);
+}
