@@ -8,6 +8,7 @@
 #include <catch_shim.hpp>
 
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <string>
 
@@ -126,6 +127,30 @@ Table table_of_code() {
     const bw::MemoryStoreOptions store;
     t["MemoryStoreOptions"] =
         "max_blob_bytes " + text(store.max_blob_bytes >> 20) + "MiB, idle_ttl " + text(store.idle_ttl);
+    const bw::RedisStoreOptions redis;
+    t["RedisStoreOptions"] = "command_timeout " + text(redis.command_timeout) + ", flush_interval " +
+                             text(redis.flush_interval) + ", ping_interval " + text(redis.ping_interval) + ", lease " +
+                             text(redis.lease) + ", min_reporters " + none(!redis.min_reporters) + ", secret " +
+                             none(redis.secret.empty());
+    // In one row there.
+    const auto join = [&t](std::initializer_list<std::pair<const char*, const char*>> rows) {
+        std::string name, value;
+        for (const auto& [row, shown] : rows) {
+            name += (name.empty() ? "" : "`, `") + std::string{shown};
+            value += (value.empty() ? "" : "; ") + t.at(row);
+            t.erase(row);
+        }
+        t[name] = value;
+    };
+    join({{"FailureRate", "FailureRate"},
+          {"FailureRate.slow_call", "slow_call"},
+          {"CountWindow`, `TimeWindow", "CountWindow`, `TimeWindow"}});
+    join({{"circuit_breaker.recovery_growth", "circuit_breaker.recovery_growth"},
+          {"circuit_breaker.ramped_close", "ramped_close"}});
+    join({{"circuit_breaker.deadline_counts_after`, `shadow", "circuit_breaker.deadline_counts_after`, `shadow"},
+          {"circuit_breaker.name`, `classify`, `uncounted_tags`, `seed", "name`, `classify`, `uncounted_tags`, `seed"}});
+    join({{"TokenBucket", "TokenBucket"}, {"FixedWindow`, `SlidingWindow", "FixedWindow`, `SlidingWindow"}});
+    join({{"CurlOptions", "CurlOptions"}, {"MemoryStoreOptions", "MemoryStoreOptions"}});
     return t;
 }
 
