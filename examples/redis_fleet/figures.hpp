@@ -19,7 +19,7 @@ struct Figures {
     long dead_calls = 0;                 ///< That reached the supplier while it was down or hung.
     std::optional<double> trip{};        ///< From the outage's beginning until every worker refuses, in seconds.
     std::optional<double> recovery{};    ///< From its end until every worker gets answers again.
-    std::optional<double> recovery_2{};  ///< The same after the second outage, in which a prober is killed.
+    std::optional<double> recovery_2{};  ///< From the death of the prober in the second outage until then.
     std::size_t busiest = 0;             ///< The most calls the supplier got within a second.
     std::size_t calls = 0;               ///< All that were made.
     std::size_t lost = 0;                ///< Failed although the supplier was well, or otherwise for Redis.
@@ -62,12 +62,13 @@ inline std::size_t most_in_a_second(const Fleet& fleet) {
 
 }  // namespace detail
 
-inline Figures figures(const Fleet& fleet, const Script& script, int killed) {
+/// `which`: of the script's fleets.
+inline Figures figures(const Fleet& fleet, const Script& script, std::size_t which) {
     using namespace detail;
     Figures all{.dead_calls = fleet.supplier().dead_calls(),
                 .trip = everywhere(fleet, script.down, script.up, -1, [](Mark m) { return m == Mark::refused; }),
                 .recovery = everywhere(fleet, script.up, script.down_again, -1, is_answer),
-                .recovery_2 = everywhere(fleet, script.up_again, script.end, killed, is_answer),
+                .recovery_2 = everywhere(fleet, script.killed_at[which], script.end, script.killed[which], is_answer),
                 .busiest = most_in_a_second(fleet)};
     for (const Report& report : fleet.reports()) {
         ++all.calls;
@@ -97,7 +98,7 @@ inline void print(const Figures& alone, const Figures& sharing, long commands, s
     row("calls that reached the dead service", number(alone.dead_calls), number(sharing.dead_calls));
     row("time to trip everywhere", time(alone.trip), time(sharing.trip));
     row("time to recover everywhere", time(alone.recovery), time(sharing.recovery));
-    row("time to recover everywhere when the prober is killed", time(alone.recovery_2), time(sharing.recovery_2));
+    row("time to recover everywhere after a prober's death", time(alone.recovery_2), time(sharing.recovery_2));
     row("busiest second at the supplier (limit " + number(limit) + "/s, as many at once)", number(alone.busiest),
         number(sharing.busiest));
     row("calls made", number(alone.calls), number(sharing.calls));

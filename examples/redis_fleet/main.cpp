@@ -52,8 +52,8 @@ int main(int argc, char** argv) try {
     timeline.print("without sharing", alone, 0);
     timeline.print("with sharing", sharing, 1);
 
-    const Figures without = figures(alone, script, script.killed[0]);
-    const Figures with = figures(sharing, script, script.killed[1]);
+    const Figures without = figures(alone, script, 0);
+    const Figures with = figures(sharing, script, 1);
     print(without, with, redis.commands(), Task{}.limit);
     return without.lost + with.lost == 0 ? 0 : 1;
 } catch (const std::exception& error) {
