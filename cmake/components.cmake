@@ -97,6 +97,11 @@ breakwater_component(core
         store/fleet/reporters.hpp
         store/fleet/share.hpp
         store/fleet/world.hpp
+        store/local_fallback.hpp
+        store/local_fallback/cell.hpp
+        store/local_fallback/fallible_store.hpp
+        store/local_fallback/options.hpp
+        store/local_fallback/outage.hpp
         store/memory.hpp
         store/memory/blobs.hpp
         store/memory/cell.hpp

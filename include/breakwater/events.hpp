@@ -30,9 +30,9 @@ enum class EventKind : std::uint8_t {
     cache_stale_served,
     fallback_used,
     redirected,
-    store_degraded,  ///< The shared store (`policy`: its prefix) does not answer (`subject`: why): policies go on
+    store_degraded,  ///< The shared store (`policy`: its name) does not answer (`subject`: why): policies go on
                      ///< alone.
-    store_lost,      ///< It (or one of its servers: `subject`) has forgotten what it kept; it is told what is known.
+    store_lost,      ///< It (or one of its servers: `subject`) has forgotten what it kept, and is told what is known.
     store_rejoined,  ///< It answers again.
     store_unheard,   ///< Changes made by others are no longer told at once (`subject`: why); they are asked for.
     store_other_layout,  ///< Others keep `policy` in another layout (`subject`) and share it with one another only.

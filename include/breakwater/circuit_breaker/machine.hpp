@@ -170,6 +170,11 @@ struct CircuitMachine : CircuitCommands {
     static constexpr bool is_refusal(const Recorded&) noexcept { return false; }
     static constexpr Release undo(const Admit&, const Admission& admission) noexcept { return {admission.ticket}; }
 
+    /// A circuit that opened, and has not closed since, unless its store has changed it later.
+    static constexpr bool outlasts(const State& here, const State& there, Instant) noexcept {
+        return here.phase != CircuitState::closed && here.generation > there.generation;
+    }
+
     static CircuitSnapshot snapshot(const State& state, const Options& options, Instant now) {
         CircuitSnapshot seen{.state = state.phase,
                              .forced = state.forced && now < state.forced_until,

@@ -222,6 +222,9 @@ struct PauseMachine {
     static constexpr bool is_fresh(const State& state, const Options&, Instant now) noexcept {
         return static_cast<std::int64_t>(state.until) <= micros(now);
     }
+    static constexpr bool outlasts(const State& here, const State& there, Instant now) noexcept {
+        return here.until > there.until && static_cast<std::int64_t>(here.until) > micros(now);
+    }
 
 private:
     static constexpr std::int64_t micros(Instant t) noexcept { return t.time_since_epoch().count(); }

@@ -21,7 +21,10 @@ namespace breakwater {
 /// `make_state(options)` gives the first state; `layout(options)` names its form, and cells of one kind and name are
 /// shared only between equal layouts. Optional:
 /// - `is_fresh(state, options, now)`: from `now` on it decides as the first state would, so nothing is lost with it;
-/// - `is_refusal(decision)` and `undo(command, decision) → command`, for steps that are taken together;
+/// - `is_refusal(decision)` and `undo(command, decision) → command`, for steps that are taken together. Where `{}` is a
+///   refusal, it is what a store says that refuses all;
+/// - `outlasts(here, there, now)`: while its store was away this process has seen what holds on for it, although the
+///   store has another state (see `LocalFallback`);
 /// - `summary(state, options)` (at most 60 bits), and for what can be decided from this word without touching the state
 ///   `glance(summary, command, decision) → bool`, or `glance(summary, options, command, now, decision) → bool`.
 template <class M>
@@ -143,6 +146,8 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
 /// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
 /// - `peek(cell)` copies the state.
+/// - A store that can fail has tries in place of these, or beside them: see `FallibleStore`. `LocalFallback` makes a
+///   store of it with which no call fails.
 /// - Optional: `refuses_all() → bool`: policies refuse every call with `Errc::store_unavailable`.
 /// - Optional: `object<T>(kind, name, layout, make)` keeps an object of this process's, as `cell` does cells, and
 ///   `apart()` gives an empty store of the same clock. Only a store whose cells stand in this process has them. Keyed
