@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/store/local_fallback.hpp>
 #include <breakwater/store/state_bytes.hpp>
 #include <breakwater/store/store.hpp>
 
@@ -19,23 +20,22 @@ struct SqliteStoreOptions {
     bw::Duration idle_ttl = std::chrono::hours{24 * 7};      ///< How long unused states, and blobs, are kept at most.
 };
 
-/// A store for several processes on one machine, without a server. A thread-safe handle: copies share everything.
-///
-/// While the file cannot be used no call fails: each policy goes on with the state it saw last, so that n of them may
-/// let n times a limit through, and no blob is kept. Fork first: a process forked while the file is open does not use
-/// it.
-template <bw::Clock C = bw::SteadyClock>
-class SqliteStore {
+/// States and blobs in a file. A thread-safe handle: copies share everything. What the file fails to do throws.
+template <bw::Clock C>
+class SqliteFile {
 public:
     template <class M>
     struct Cell {
         using Machine = M;
-        std::string key;           // empty: in no file, this handle's alone
-        typename M::State latest;  // as this handle saw it last
+        std::string key;
+        typename M::State latest;  // as this process saw it last
+        auto apply(const typename M::Options& options, const auto& command, auto& now) {
+            return M::apply(latest, options, command, now());
+        }
     };
     static constexpr bool is_deferred = false;
 
-    explicit SqliteStore(SqliteStoreOptions options, C clock = C{})
+    SqliteFile(SqliteStoreOptions options, C clock)
         : shared_{std::make_shared<Shared>(std::move(options), std::move(clock))} {}
     const C& clock() const noexcept { return shared_->clock; }
 
@@ -43,31 +43,36 @@ public:
     auto cell(std::string_view kind, std::string_view name, const typename M::Options& options) const {
         return std::make_shared<Cell<M>>(bw::StateBytes::key<M>(kind, name, options), M::make_state(options));
     }
-
-    template <class Cell, class Command, class Now>
-    auto apply(const bw::Step<Cell, Command>& step, Now& now) const noexcept {
-        return *std::get<0>(apply(now, step));
-    }
-    template <class Now, class... Cells, class... Commands>
-    auto apply(Now& now, const bw::Step<Cells, Commands>&... steps) const noexcept {
-        const Turn turn{*shared_};
-        return bw::apply_in_order([&](const auto& step) { return turn.run(step, now); }, steps...);
+    template <class Now, class... M, class... Commands>
+    auto try_apply(Now& now, const bw::Step<Cell<M>, Commands>&... steps) const {
+        return with_file([&](File& file) {
+            file.database.begin();
+            (read(file, steps.cell, M::make_state(steps.options)), ...);
+            const std::optional decisions{bw::take_in_order(now, steps...)};
+            try {
+                (write(file, steps.cell.key, bw::StateBytes::of(steps.cell.latest), bw::Duration::max()), ...);
+                file.database.commit();
+            } catch (const std::exception& why) {  // what is decided is decided: the next to come is told
+                shared_->failure = why.what();
+            }
+            return decisions;
+        });
     }
     template <class M>
-    typename M::State peek(const Cell<M>& cell) const {
-        const Turn turn{*shared_};
-        typename M::State state = cell.latest;
-        const auto bytes = turn.read(cell.key, clock().now());
-        return bytes && bw::StateBytes::read(*bytes, state) ? state : cell.latest;
+    auto try_peek(Cell<M>& cell) const {
+        return with_file([&](File& file) { return std::optional{read(file, cell, cell.latest)}; });
     }
-    void put(std::string_view key, const std::string& value, bw::Duration ttl) const {
-        Turn{*shared_}.write("blob " + std::string{key}, value, clock().now(), ttl);
+    template <class M>
+    auto latest(const Cell<M>& cell) const {
+        const std::scoped_lock lock{shared_->mutex};
+        return cell.latest;
     }
-    std::shared_ptr<const std::string> get(std::string_view key) const {
-        auto value = Turn{*shared_}.read("blob " + std::string{key}, clock().now());
-        return value ? std::make_shared<const std::string>(*std::move(value)) : nullptr;
+    bool try_put(std::string_view key, const std::string& value, bw::Duration ttl) const {
+        return with_file([&](File& file) { return write(file, "blob " + std::string{key}, value, ttl); });
     }
-    void erase(std::string_view key) const { put(key, "", bw::Duration{0}); }
+    auto try_get(std::string_view key) const {
+        return with_file([&](File& file) { return std::optional{find(file, "blob " + std::string{key})}; });
+    }
 
 private:
     struct File {
@@ -80,7 +85,7 @@ private:
         C clock;
         std::mutex mutex{};
         std::unique_ptr<File> file{};
-        std::optional<bw::Instant> failed_at{};
+        std::string failure{};  // why what was decided last is not in the file
     };
     static sqlite::Database& set_up(sqlite::Database& database) {
         std::string boot;  // after the next one instants mean nothing: the steady clock, which all share, begins anew
@@ -97,54 +102,46 @@ private:
         return database;
     }
 
-    /// One thread's turn with the file. What the file fails to do is left out.
-    struct Turn {
-        Shared& shared;
-        std::scoped_lock<std::mutex> lock{shared.mutex};
-
-        ~Turn() {
-            with_file([](File& file) { file.database.commit(); });
-        }
-        /// The machine runs once, whatever becomes of the file.
-        template <class M, class Command, class Now>
-        auto run(const bw::Step<Cell<M>, Command>& step, Now& now) const {
-            auto& [key, state] = step.cell;
-            if (!key.empty()) with_file([](File& file) { file.database.begin(); });
-            if (key.empty() || !shared.file) return M::apply(state, step.options, step.command, now());
-            const auto bytes = read(key, now());
-            if (shared.file && !(bytes && bw::StateBytes::read(*bytes, state))) state = M::make_state(step.options);
-            const auto decision = M::apply(state, step.options, step.command, now());
-            write(key, bw::StateBytes::of(state), now(), shared.options.idle_ttl);
-            return decision;
-        }
-        std::optional<std::string> read(const std::string& key, bw::Instant now) const {
-            std::optional<std::string> value;
-            with_file([&](File& file) {
-                const sqlite::Statement::Row row{file.read, sqlite::Bytes{key}, now.time_since_epoch()};
-                if (row.next()) value = row.bytes(0);
-            });
-            return value;
-        }
-        void write(const std::string& key, const std::string& value, bw::Instant now, bw::Duration ttl) const {
-            const bw::Duration written = now.time_since_epoch();
-            const bw::Duration until = written + std::min(ttl, shared.options.idle_ttl);
-            with_file([&](File& file) { file.write.run(sqlite::Bytes{key}, sqlite::Bytes{value}, written, until); });
-        }
-        template <class Use>
-        void with_file(Use use) const {
-            auto& [options, clock, mutex, file, failed_at] = shared;
-            const bw::Instant now = bw::SteadyClock{}.now();
-            if (!file && failed_at && now < *failed_at + options.retry_after) return;
-            try {
-                if (!file) file.reset(new File{.database = sqlite::Database{options.path, options.max_wait}});
-                use(*file);
-                if (std::exchange(failed_at, {})) std::clog << options.path << ": shared again\n";
-            } catch (const std::exception& why) {
-                file.reset();
-                if (!std::exchange(failed_at, now)) std::clog << options.path << ": alone, for " << why.what() << '\n';
-            }
-        }
-    };
+    template <class Use>
+    auto with_file(Use use) const {
+        const std::scoped_lock lock{shared_->mutex};
+        if (!shared_->failure.empty()) throw sqlite::Error{std::exchange(shared_->failure, "")};
+        auto file = std::exchange(shared_->file, nullptr);  // one that fails is closed
+        if (!file) file.reset(new File{sqlite::Database{shared_->options.path, shared_->options.max_wait}});
+        auto result = use(*file);
+        if (shared_->failure.empty()) shared_->file = std::move(file);
+        return result;
+    }
+    std::shared_ptr<const std::string> find(File& file, const std::string& key) const {
+        const sqlite::Statement::Row row{file.read, sqlite::Bytes{key}, clock().now().time_since_epoch()};
+        return row.next() ? std::make_shared<const std::string>(row.bytes(0)) : nullptr;
+    }
+    template <class M>
+    auto& read(File& file, Cell<M>& cell, typename M::State otherwise) const {
+        const auto bytes = find(file, cell.key);
+        if (!bytes || !bw::StateBytes::read(*bytes, cell.latest)) cell.latest = std::move(otherwise);
+        return cell.latest;
+    }
+    bool write(File& file, const std::string& key, const std::string& value, bw::Duration ttl) const {
+        const bw::Duration written = clock().now().time_since_epoch();
+        const bw::Duration until = written + std::min(ttl, shared_->options.idle_ttl);
+        file.write.run(sqlite::Bytes{key}, sqlite::Bytes{value}, written, until);
+        return true;
+    }
 
     std::shared_ptr<Shared> shared_;
+};
+
+/// A store for several processes on one machine, without a server. While the file cannot be used each goes on alone, so
+/// that n of them may let n times a limit through, and no blob is kept. Fork first: a process forked while the file is
+/// open does not use it.
+template <bw::Clock C = bw::SteadyClock>
+struct SqliteStore : bw::LocalFallback<SqliteFile<C>> {
+    explicit SqliteStore(const SqliteStoreOptions& options, C clock = C{})
+        : SqliteStore::LocalFallback{
+              {options, std::move(clock)},
+              {.name = options.path, .retry_after = options.retry_after, .observer = [](const bw::Event& event) {
+                   const bool is_back = event.kind == bw::EventKind::store_rejoined;
+                   std::clog << event.policy << (is_back ? ": shared again" : ": alone, for ") << event.subject << '\n';
+               }}} {}
 };

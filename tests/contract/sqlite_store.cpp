@@ -24,7 +24,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 namespace {
@@ -162,12 +161,12 @@ TEST_CASE("a file that others hold for long fails no call, is left alone, said o
         CHECK_FALSE(limiter.try_acquire());
         impatient.put("page", "text", 60s);
         CHECK(impatient.get("page") == nullptr);
-        std::this_thread::sleep_for(50ms);
+        world.advance(50ms);
         CHECK_FALSE(limiter.try_acquire());  // asks again for the file
         holder.commit();
     }
     CHECK(said.text() == world.folder / "state.db" + ": alone, for database: database is locked\n");
-    std::this_thread::sleep_for(50ms);
+    world.advance(50ms);
     CHECK(limiter.snapshot().available == 6);  // by the file, which knows of 4
     CHECK(take_all(other) == 6);
     CHECK_FALSE(limiter.try_acquire());
