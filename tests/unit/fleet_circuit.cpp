@@ -61,6 +61,18 @@ TEST_CASE("a failure that opens the circuit opens it at once for everybody, and 
     CHECK(fleet.server.commands() == commands);
 }
 
+TEST_CASE("a process that lives for less than an interval has reported when it ends") {
+    FleetOfCircuits<> fleet{1, {.trip = bw::ConsecutiveFailures{3}}};
+    for (int i = 0; i < 2; ++i) {
+        const FleetOfCircuits<>::Breaker short_lived{{.name = "ledger", .trip = bw::ConsecutiveFailures{3}},
+                                                     test::FleetProcess{fleet.server, {.min_reporters = 1}}};
+        (void)short_lived.try_acquire()->record(bw::Outcome::failure);
+    }
+    CHECK(fleet.fails(0));
+    fleet.server.advance(50ms);
+    CHECK(fleet.states() == "o");
+}
+
 TEST_CASE("one healthy process resets a fleet's streak of failures") {
     FleetOfCircuits<> fleet{2, {.trip = bw::ConsecutiveFailures{5}}};
     for (int i = 0; i < 4; ++i) CHECK(fleet.fails(0));

@@ -5,6 +5,7 @@
 #include <catch_shim.hpp>
 #include <fleet_world.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -97,6 +98,41 @@ TEST_CASE("leased permits of a bucket that are not used go back when the lease e
     CHECK(fleet.limiters[0].snapshot().available == 50);
     fleet.server.advance(2s);
     CHECK(fleet.limiters[0].snapshot().available == 99);
+}
+
+TEST_CASE("the end of a lease takes nothing of the next one") {
+    Fleet fleet{1, bw::TokenBucket{.permits = 8, .period = 8s}, {.lease = 4}};
+    CHECK(fleet.take(0, 4) == 4);
+    fleet.server.advance(500ms);
+    CHECK(fleet.take(0, 1) == 1);
+    fleet.server.advance(500ms);
+    CHECK(fleet.take(0, 100) == 4);
+}
+
+TEST_CASE("a fleet below its limit uses its leases up: a round trip for so many permits, however many share") {
+    for (const std::size_t processes : {1U, 2U, 4U, 8U, 16U}) {
+        Fleet fleet{processes, bw::TokenBucket{.permits = 1'000, .period = 1s, .burst = 1'000}, {.lease = 32}};
+        const auto before = fleet.server.commands();
+        int granted = 0;
+        std::size_t next = 0;
+        for (int ms = 0; ms < 4'000; ++ms) {
+            fleet.server.advance(1ms);
+            if (ms % 10 != 0) granted += fleet.take(next++ % processes, 1);
+        }
+        INFO(processes << " processes, " << granted << " permits");
+        CHECK(granted == 3'600);
+        CHECK(static_cast<int>(fleet.server.commands() - before) <= granted / 25 + 32);
+    }
+}
+
+TEST_CASE("a leased limiter that was refused does not ask again before the server has a permit") {
+    Fleet fleet{1, bw::TokenBucket{.permits = 10, .period = 10s}, {.lease = 4}};
+    CHECK(fleet.take(0, 100) == 10);
+    const auto before = fleet.server.commands();
+    CHECK(fleet.take(0, 100) == 0);
+    CHECK(fleet.server.commands() == before);
+    fleet.server.advance(1s);
+    CHECK(fleet.take(0, 100) == 1);
 }
 
 TEST_CASE("what leases admit in any interval is at most what one limiter would, and the leases that were out") {

@@ -94,6 +94,7 @@ public:
         tell();
     }
     bool is_up() const noexcept { return server_.is_running_ && !is_cut_off_; }
+    static constexpr bool is_own_thread() noexcept { return false; }
     static constexpr bool is_inherited() noexcept { return false; }
     Duration patience() const noexcept { return std::chrono::milliseconds{1}; }
     std::uint64_t instance() const noexcept { return instance_; }

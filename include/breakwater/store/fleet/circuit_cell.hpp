@@ -39,6 +39,16 @@ public:
     CircuitCell(std::shared_ptr<World<L>> world, Place place, const Options& options)
         : world_{std::move(world)}, spot_{std::make_shared<const Spot>(std::move(place), options)}, local_{options} {}
 
+    /// What is still to be reported is: a program may run for less than a `flush_interval`.
+    ~CircuitCell() override {
+        if (is_isolated_ || world_->is_down() || world_->link().is_own_thread()) return;
+        LazyNow now{world_->clock()};
+        const auto pending = local_.apply(spot_->options, typename Replica::TakePending{}, now);
+        if (pending.is_empty) return;
+        (void)ask(world_->link(),
+                  remote<Server>(spot_->place.key, spot_->options, report_of(pending, 0, 0, Duration{-1})));
+    }
+
     template <class Command>
     [[gnu::always_inline]] bool glance(const Command& command, DecisionOf<Machine, Command>& decision) const noexcept {
         return !world_->decides_for_all() && local_.glance(command, decision);

@@ -42,9 +42,14 @@ public:
         Instant until{};
     };
     /// Ends the lease; what is left of it.
-    Left end() noexcept {
-        const std::uint64_t word = word_.exchange(0, std::memory_order_acq_rel);
-        return {static_cast<std::int64_t>(word & mask), until(word)};
+    Left end() noexcept { return left(word_.exchange(0, std::memory_order_acq_rel)); }
+    /// The same if its time is over, else nothing.
+    Left end_if_over(Instant now) noexcept {
+        std::uint64_t word = word_.load(std::memory_order_relaxed);
+        while (word != 0 && now >= until(word))
+            if (word_.compare_exchange_weak(word, 0, std::memory_order_acq_rel, std::memory_order_relaxed))
+                return left(word);
+        return {};
     }
 
 private:
@@ -52,6 +57,7 @@ private:
     static constexpr std::uint64_t tick = 128;  // µs; so 51 bits are enough
     static constexpr std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
 
+    static Left left(std::uint64_t word) noexcept { return {static_cast<std::int64_t>(word & mask), until(word)}; }
     static Instant until(std::uint64_t word) noexcept {
         return Instant{Duration{static_cast<std::int64_t>((word >> bits) * tick)}};
     }

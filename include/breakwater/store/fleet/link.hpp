@@ -86,6 +86,7 @@ protected:
 ///   is called at once.
 /// - `clock()` tells the server's time, as far as it is known here.
 /// - `is_inherited()`: whether this is the child of a fork of the process that made the link, and has none.
+/// - `is_own_thread()`: whether the caller is the link's own thread, which must not wait for an answer.
 /// - `is_up()`: whether commands are sent. `patience()`: how long an answer can take.
 /// - `read<M>(key, options, done)`: the state of a cell, as `done(std::expected<State, LinkFailure>)`.
 /// - `watch(key)`: the events tell of changes of this cell from now on.
@@ -103,6 +104,7 @@ concept Link = requires(L& link, LinkEvents& events, Instant t, std::string_view
     link.apply([](Reply<RemoteStep<CountingMachine, CountingMachine::Add>>) {},
                remote<CountingMachine>(key, options, CountingMachine::Add{}));
     { link.is_inherited() } noexcept -> std::same_as<bool>;
+    { link.is_own_thread() } noexcept -> std::same_as<bool>;
     { link.is_up() } noexcept -> std::same_as<bool>;
     { link.patience() } noexcept -> std::same_as<Duration>;
     link.template read<CountingMachine>(key, options, [](std::expected<CountingMachine::State, LinkFailure>) {});

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -190,13 +191,18 @@ private:
         const std::scoped_lock lock{refill_};  // one asks, all others wait for what it gets
         if (leased_.take(now())) return {.granted = true};
         if (!world_->is_up()) return take_alone(options, 1, now);
+        if (now() < none_before_) return {.retry_after = none_before_ - now()};
         const auto reply =
             ask(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{lease(options, now())}));
         if (!reply) return failed(reply.error()), take_alone(options, 1, now);
         const auto& leased = std::get<0>(reply->decisions).value();
-        if (!leased.grant.granted) return leased.grant;
-        leased_.set(leased.permits - 1, leased.until);
-        if (leased.permits > 1) world_->wake(this->weak_from_this(), leased.until);
+        if (!leased.grant.granted) {
+            none_before_ = now() + leased.grant.retry_after;
+            return leased.grant;
+        }
+        const Instant until = lease_end(leased.until, now());
+        leased_.set(leased.permits - 1, until);
+        if (leased.permits > 1) world_->wake(this->weak_from_this(), until);
         return counted(options, leased.permits, {.granted = true}, now);
     }
     /// At most what leaves half of the burst to the others.
@@ -205,10 +211,15 @@ private:
         const std::int64_t fair = burst / (2 * std::int64_t{world_->link().instances()});
         return std::max<std::int64_t>(std::min<std::int64_t>(fair, world_->options().lease), 1);
     }
-    void end_lease(const Options& options) { give_back(options, leased_.end()); }
-    void return_expired() {
-        if (!leased_.take(world_->clock().now())) give_back(options_, leased_.end());
+    /// The server's word is how long the whole fleet needs for so many permits of a bucket; this process gets only its
+    /// part of them. Those of a window end with it.
+    Instant lease_end(Instant until, Instant now) const noexcept {
+        if (!layout_is_bucket() || until <= now) return until;
+        constexpr Duration most = std::chrono::seconds{1};
+        return std::max(until, now + std::min((until - now) * (2 * std::int64_t{world_->link().instances()}), most));
     }
+    void end_lease(const Options& options) { give_back(options, leased_.end()); }
+    void return_expired() { give_back(options_, leased_.end_if_over(world_->clock().now())); }
     /// Permits of a window that is over have lapsed with it; a bucket takes them back at any time.
     void give_back(const Options& options, const LeasedPermits::Left& left) {
         const bool can = layout_is_bucket() || world_->clock().now() < left.until;
@@ -229,6 +240,7 @@ private:
     const Options options_;
     LeasedPermits leased_;
     std::mutex refill_;
+    Instant none_before_{};  // as the server has said; under `refill_`
     memory::WordCell<Share> share_;
     std::atomic<std::int64_t> spent_alone_ = 0;
     memory::WordCell<Machine> local_;  // for reservations made alone

@@ -111,6 +111,10 @@ public:
         if (!reachable.is_cluster()) return is_up();
         return reachable.has_slot(slot_of(key)) && reachable.state() != Reachable::State::down && !is_forked();
     }
+    /// Whether the caller is the I/O thread.
+    bool is_own_thread() const noexcept {
+        return is_started_.load(std::memory_order_acquire) && thread_.get_id() == std::this_thread::get_id();
+    }
     /// Whether this object was inherited from the parent of a fork, and is of no use.
     bool is_forked() const noexcept { return fork_ != current_fork(); }
 

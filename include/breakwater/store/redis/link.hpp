@@ -52,6 +52,7 @@ public:
     std::uint64_t instance() const noexcept { return instance_; }
     std::uint32_t instances() const noexcept { return instances_.load(std::memory_order_relaxed); }
     bool is_up() const noexcept { return connections_.is_up(); }
+    bool is_own_thread() const noexcept { return connections_.is_own_thread(); }
     bool is_inherited() const noexcept { return connections_.is_forked(); }
     /// The I/O thread keeps time; this is for when it is held up itself.
     Duration patience() const noexcept { return options_.command_timeout + std::chrono::milliseconds{20}; }
