@@ -8,7 +8,7 @@
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/memory/cell.hpp>
 
-#include <cstdint>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -32,12 +32,16 @@ public:
 
     template <class Command>
     bool glance(const Command& command, Duration& paused) const noexcept {
-        return !world_->decides_for_all() && local_.glance(command, paused);
+        return is_known_.load(std::memory_order_acquire) && !world_->decides_for_all() &&
+               local_.glance(command, paused);
     }
 
     template <class Now>
     Duration apply(const Options& options, const PauseMachine::Check& check, Now& now) noexcept {
-        return world_->decides_for_all() ? Duration{0} : local_.apply(options, check, now);
+        if (world_->decides_for_all()) return Duration{0};
+        if (!is_known_.load(std::memory_order_acquire)) [[unlikely]]
+            get_to_know();
+        return local_.apply(options, check, now);
     }
     template <class Now>
     Duration apply(const Options& options, const PauseMachine::Spend& spend, Now& now) {
@@ -59,6 +63,7 @@ public:
     const std::string& key() const noexcept { return place_.key; }
 
     void on_pause(PauseMachine::State state) override {
+        is_known_.store(true, std::memory_order_release);
         LazyNow now{world_->clock()};
         (void)local_.apply(options_, Adopt{state}, now);
     }
@@ -80,6 +85,12 @@ public:
     }
 
 private:
+    /// A pause that began before this process did holds for its first call, too.
+    void get_to_know() {
+        if (!world_->is_up()) return;
+        if (const auto state = ask_state<PauseMachine>(world_->link(), place_.key, options_)) on_pause(*state);
+    }
+
     struct Adopt {
         PauseMachine::State state{};
     };
@@ -95,6 +106,7 @@ private:
     const Place place_;
     const Options options_;
     memory::WordCell<Replica> local_;
+    std::atomic<bool> is_known_ = false;  // what the server has has been heard once
 };
 
 }  // namespace breakwater::fleet

@@ -72,7 +72,7 @@ public:
 
     template <class Now>
     typename Machine::Reserved apply(const Options& options, const typename Machine::Reserve& reserve, Now& now) {
-        if (world_->is_up()) {
+        if (!is_unlimited(options.prepared) && world_->is_up()) {
             if (const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, reserve)))
                 return std::get<0>(reply->decisions).value();
         }

@@ -173,7 +173,7 @@ public:
     }
     void on_timer() override {
         const Instant now = clock().now();
-        if (now >= read_again_at_) read_again();
+        if (now >= read_again_at_) read_again(some_living());
         std::vector<std::weak_ptr<CellEvents>> due;
         Instant next = Instant::max();
         {
@@ -214,9 +214,10 @@ private:
     }
 
     /// What the server has may have changed untold. That it is read keeps it there, too.
-    void read_again() {
+    void read_again() { read_again(living()); }
+    void read_again(const std::vector<std::shared_ptr<CellEvents>>& cells) {
         if (!is_down())
-            for (const auto& cell : living()) cell->on_up();
+            for (const auto& cell : cells) cell->on_up();
         read_again_at_ = clock().now() + (is_heard_ ? options_.refresh_interval : options_.poll_interval);
         link_.wake_at(read_again_at_);
     }
@@ -268,6 +269,17 @@ private:
             if (auto alive = cell.lock()) cells.push_back(std::move(alive));
         return cells;
     }
+    /// The next thousand or so.
+    std::vector<std::shared_ptr<CellEvents>> some_living() {
+        const std::scoped_lock lock{mutex_};
+        std::vector<std::shared_ptr<CellEvents>> cells;
+        for (std::size_t looked = 0; looked < cells_.bucket_count() && cells.size() < 1'000; ++looked) {
+            next_bucket_ = (next_bucket_ + 1) % cells_.bucket_count();
+            for (auto it = cells_.begin(next_bucket_); it != cells_.end(next_bucket_); ++it)
+                if (auto alive = it->second.lock()) cells.push_back(std::move(alive));
+        }
+        return cells;
+    }
     void sweep() {
         std::erase_if(cells_, [](const auto& entry) { return entry.second.expired(); });
         sweep_at_ = std::max<std::size_t>(64, 2 * cells_.size());
@@ -284,6 +296,7 @@ private:
     std::vector<Due> due_;
     std::unordered_set<std::string> unreadable_;  // told of
     // The link's thread's own.
+    std::size_t next_bucket_ = 0;
     bool is_heard_ = true;
     Instant read_again_at_ = Instant::max();
     L link_;  // last: it stops before what its events touch goes
