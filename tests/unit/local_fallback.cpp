@@ -196,6 +196,19 @@ TEST_CASE("a circuit that was open before the outage stays open, and closes by t
     CHECK(breaker.try_acquire());
 }
 
+TEST_CASE("a circuit that is open before and after the outage has one probe for all") {
+    const World world;
+    const auto breaker = world.breaker();
+    fail_twice(breaker);
+    world.inner.set(Power::off);
+    CHECK_FALSE(breaker.try_acquire());
+    world.restore();
+    world.clock.advance(60s);
+    const auto probe = breaker.try_acquire();
+    CHECK(probe);
+    CHECK_FALSE(world.others_breaker().try_acquire());
+}
+
 TEST_CASE("a circuit that opens during the outage stays open for this process until its own recovery") {
     const World world;
     const auto breaker = world.breaker();
