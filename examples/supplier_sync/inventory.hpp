@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "item.hpp"
 #include "../sqlite.hpp"
+#include "item.hpp"
 
 namespace supplier_sync {
 

@@ -240,7 +240,8 @@ void fleet_at_its_limit() {
         (void)limiter.retry_after();
         std::this_thread::sleep_until(begin);
         std::vector<std::int64_t> granted;
-        for (auto next = begin; next < begin + std::chrono::seconds{seconds}; next += 1'000'000us * processes / (3 * limit)) {
+        for (auto next = begin; next < begin + std::chrono::seconds{seconds};
+             next += 1'000'000us * processes / (3 * limit)) {
             std::this_thread::sleep_until(next);
             if (limiter.try_acquire()) granted.push_back((Steady::now() - begin) / 1us);
         }

@@ -20,9 +20,8 @@ struct RedisWorld {
 
     bw::test::RedisServer server;
     // Under sanitizers and on a busy machine an answer takes its time.
-    bw::RedisStore store{{.url = "unix://" + server.socket(),
-                          .command_timeout = 5s,
-                          .secret = "0123456789abcdef0123456789abcdef"}};
+    bw::RedisStore store{
+        {.url = "unix://" + server.socket(), .command_timeout = 5s, .secret = "0123456789abcdef0123456789abcdef"}};
 
     static void advance(bw::Duration by) { std::this_thread::sleep_for(by); }
 };

@@ -147,8 +147,9 @@ Table table_of_code() {
           {"CountWindow`, `TimeWindow", "CountWindow`, `TimeWindow"}});
     join({{"circuit_breaker.recovery_growth", "circuit_breaker.recovery_growth"},
           {"circuit_breaker.ramped_close", "ramped_close"}});
-    join({{"circuit_breaker.deadline_counts_after`, `shadow", "circuit_breaker.deadline_counts_after`, `shadow"},
-          {"circuit_breaker.name`, `classify`, `uncounted_tags`, `seed", "name`, `classify`, `uncounted_tags`, `seed"}});
+    join(
+        {{"circuit_breaker.deadline_counts_after`, `shadow", "circuit_breaker.deadline_counts_after`, `shadow"},
+         {"circuit_breaker.name`, `classify`, `uncounted_tags`, `seed", "name`, `classify`, `uncounted_tags`, `seed"}});
     join({{"TokenBucket", "TokenBucket"}, {"FixedWindow`, `SlidingWindow", "FixedWindow`, `SlidingWindow"}});
     join({{"CurlOptions", "CurlOptions"}, {"MemoryStoreOptions", "MemoryStoreOptions"}});
     return t;
