@@ -93,6 +93,7 @@ breakwater_component(core
         store/fleet/place.hpp
         store/fleet/plain_cell.hpp
         store/fleet/rate_cell.hpp
+        store/fleet/registry.hpp
         store/fleet/replica.hpp
         store/fleet/reporters.hpp
         store/fleet/share.hpp
@@ -240,6 +241,7 @@ breakwater_component(redis
         store/redis/lua/retry_budget.hpp
         store/redis/lua/sliding_window.hpp
         store/redis/lua/token_bucket.hpp
+        store/redis/lua/trip_rules.hpp
         store/redis/members.hpp
         store/redis/news.hpp
         store/redis/options.hpp

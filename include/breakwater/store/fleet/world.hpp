@@ -5,6 +5,7 @@
 #include <breakwater/store/fleet/link.hpp>
 #include <breakwater/store/fleet/options.hpp>
 #include <breakwater/store/fleet/place.hpp>
+#include <breakwater/store/fleet/registry.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -16,25 +17,11 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 namespace breakwater::fleet {
-
-/// A cell as its world knows it.
-class CellEvents {
-public:
-    virtual ~CellEvents() = default;
-    /// The server answers again: goes on with what it has. `on_down`: goes on alone.
-    virtual void on_up() {}
-    virtual void on_down() {}
-    virtual void on_circuit(const CircuitView&) {}
-    virtual void on_pause(PauseMachine::State) {}
-    /// The time of `World::wake` has come.
-    virtual void on_timer() {}
-};
 
 /// What the handles of one store share: the link, the cells, and what is to be done later.
 template <Link L>
@@ -82,17 +69,8 @@ public:
     std::shared_ptr<Cell> cell(const Place& place, Make make) {
         const std::string& key = place.key;
         start();
-        {
-            const std::scoped_lock lock{mutex_};
-            if (auto found = find<Cell>(key)) return found;
-        }
-        std::shared_ptr<Cell> made = make();
-        {
-            const std::scoped_lock lock{mutex_};
-            if (auto found = find<Cell>(key)) return found;
-            if (cells_.size() >= sweep_at_) sweep();
-            cells_.insert_or_assign(key, made);
-        }
+        if (auto found = cells_.find<Cell>(key)) return found;
+        auto made = cells_.add<Cell>(key, make());
         link_.watch(key);
         if (!is_down()) made->on_up();
         announce(place);
@@ -101,10 +79,7 @@ public:
 
     /// A cell is kept in another place from now on.
     void move(const Place& place, std::weak_ptr<CellEvents> cell) {
-        {
-            const std::scoped_lock lock{mutex_};
-            cells_.insert_or_assign(place.key, std::move(cell));
-        }
+        cells_.put(place.key, std::move(cell));
         link_.watch(place.key);
         announce(place);
     }
@@ -148,7 +123,6 @@ public:
             const std::scoped_lock lock{mutex_};
             unreadable_.clear();
         }
-        for (const auto& cell : living()) cell->on_down();
         emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
     }
     void on_partly_down(std::string_view why) override {
@@ -159,10 +133,10 @@ public:
         read_again();
     }
     void on_circuit(std::string_view key, const CircuitView& view) override {
-        if (const auto cell = living(key)) cell->on_circuit(view);
+        if (const auto cell = cells_.find_any(key)) cell->on_circuit(view);
     }
     void on_pause(std::string_view key, PauseMachine::State state) override {
-        if (const auto cell = living(key)) cell->on_pause(state);
+        if (const auto cell = cells_.find_any(key)) cell->on_pause(state);
     }
     /// Some pushes may have been missed: all is read again, and from time to time while none is heard.
     void on_pushes(bool are_heard, std::string_view why) override {
@@ -173,7 +147,7 @@ public:
     }
     void on_timer() override {
         const Instant now = clock().now();
-        if (now >= read_again_at_) read_again(some_living());
+        if (now >= read_again_at_) read_again(cells_.some(1'000));
         std::vector<std::weak_ptr<CellEvents>> due;
         Instant next = Instant::max();
         {
@@ -214,7 +188,7 @@ private:
     }
 
     /// What the server has may have changed untold. That it is read keeps it there, too.
-    void read_again() { read_again(living()); }
+    void read_again() { read_again(cells_.all()); }
     void read_again(const std::vector<std::shared_ptr<CellEvents>>& cells) {
         if (!is_down())
             for (const auto& cell : cells) cell->on_up();
@@ -252,51 +226,16 @@ private:
         return false;
     }
 
-    template <class Cell>
-    std::shared_ptr<Cell> find(const std::string& key) {
-        const auto found = cells_.find(key);
-        return found == cells_.end() ? nullptr : std::dynamic_pointer_cast<Cell>(found->second.lock());
-    }
-    std::shared_ptr<CellEvents> living(std::string_view key) {
-        const std::scoped_lock lock{mutex_};
-        const auto found = cells_.find(std::string{key});
-        return found == cells_.end() ? nullptr : found->second.lock();
-    }
-    std::vector<std::shared_ptr<CellEvents>> living() {
-        const std::scoped_lock lock{mutex_};
-        std::vector<std::shared_ptr<CellEvents>> cells;
-        for (const auto& [key, cell] : cells_)
-            if (auto alive = cell.lock()) cells.push_back(std::move(alive));
-        return cells;
-    }
-    /// The next thousand or so.
-    std::vector<std::shared_ptr<CellEvents>> some_living() {
-        const std::scoped_lock lock{mutex_};
-        std::vector<std::shared_ptr<CellEvents>> cells;
-        for (std::size_t looked = 0; looked < cells_.bucket_count() && cells.size() < 1'000; ++looked) {
-            next_bucket_ = (next_bucket_ + 1) % cells_.bucket_count();
-            for (auto it = cells_.begin(next_bucket_); it != cells_.end(next_bucket_); ++it)
-                if (auto alive = it->second.lock()) cells.push_back(std::move(alive));
-        }
-        return cells;
-    }
-    void sweep() {
-        std::erase_if(cells_, [](const auto& entry) { return entry.second.expired(); });
-        sweep_at_ = std::max<std::size_t>(64, 2 * cells_.size());
-    }
-
     const fleet::Options options_;
+    Registry cells_;
     std::atomic<std::uint64_t> unique_names_ = 0;
     std::atomic<bool> told_of_blobs_ = false;
     std::atomic<State> state_ = State::idle;
     std::mutex mutex_;
     std::condition_variable known_;
-    std::unordered_map<std::string, std::weak_ptr<CellEvents>> cells_;
-    std::size_t sweep_at_ = 64;
     std::vector<Due> due_;
     std::unordered_set<std::string> unreadable_;  // told of
     // The link's thread's own.
-    std::size_t next_bucket_ = 0;
     bool is_heard_ = true;
     Instant read_again_at_ = Instant::max();
     L link_;  // last: it stops before what its events touch goes

@@ -11,6 +11,7 @@
 #include <breakwater/store/fleet/circuit_machine.hpp>
 #include <breakwater/store/redis/lua/circuit.hpp>
 #include <breakwater/store/redis/lua/fragment.hpp>
+#include <breakwater/store/redis/lua/trip_rules.hpp>
 #include <breakwater/store/redis/reply.hpp>
 #include <breakwater/store/redis/wire.hpp>
 #include <breakwater/store/redis/words.hpp>
