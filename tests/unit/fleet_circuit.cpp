@@ -146,6 +146,48 @@ TEST_CASE("a process that alone sees a service fail opens its circuit for itself
     CHECK(fleet.states() == "ooo");
 }
 
+TEST_CASE("one process that reports again and again is one reporter") {
+    FleetOfCircuits<> fleet{3, {.trip = bw::ConsecutiveFailures{4}, .recovery_timeout = 10s}, {.min_reporters = 2}};
+    for (int i = 0; i < 3; ++i) {
+        CHECK(fleet.fails(0));
+        fleet.server.advance(50ms);
+    }
+    CHECK(fleet.fails(0));
+    CHECK(fleet.states() == "occ");
+}
+
+TEST_CASE("who saw failures before the last success is no reporter of a streak") {
+    FleetOfCircuits<> fleet{3, {.trip = bw::ConsecutiveFailures{3}}, {.min_reporters = 2}};
+    CHECK(fleet.fails(0));
+    fleet.server.advance(50ms);
+    CHECK(fleet.succeeds(2));
+    fleet.server.advance(50ms);
+    for (int i = 0; i < 3; ++i) CHECK(fleet.fails(1));
+    CHECK(fleet.states() == "coc");
+}
+
+TEST_CASE("what is not reported yet counts on top of what the others have reported") {
+    FleetOfCircuits<> fleet{2, {.trip = bw::ConsecutiveFailures{3}}};
+    CHECK(fleet.fails(1));
+    fleet.server.advance(30ms);
+    CHECK(fleet.fails(0));
+    fleet.server.advance(20ms);  // the other's is reported, and told
+    CHECK(fleet.fails(0));
+    CHECK(fleet.states() == "oo");  // at once: 1 and 2
+}
+
+TEST_CASE("a server that has forgotten an open circuit lends no more probes than the option says") {
+    FleetOfCircuits<> fleet{3, {.trip = bw::ConsecutiveFailures{1}, .recovery_timeout = 10s}};
+    CHECK(fleet.fails(0));
+    fleet.server.forget();
+    fleet.server.advance(10s);
+    auto probe = fleet.circuits[1].try_acquire();
+    REQUIRE(probe);
+    CHECK(probe->is_probe());
+    CHECK_FALSE(fleet.circuits[0].try_acquire());
+    CHECK_FALSE(fleet.circuits[2].try_acquire());
+}
+
 TEST_CASE("two reporters are needed once three processes are seen, and one before") {
     FleetOfCircuits<> two{2, {.trip = bw::ConsecutiveFailures{3}}, {}};
     for (int i = 0; i < 3; ++i) CHECK(two.fails(0));
@@ -256,6 +298,7 @@ TEST_CASE("what is done by hand without the server is done for all when it is ba
     fleet.processes[0].link().reconnect();
     CHECK(fleet.states() == "oo");
     CHECK_FALSE(fleet.succeeds(1));
+    CHECK(fleet.circuits[1].snapshot().forced);
 }
 
 TEST_CASE("a connection lost in the middle of a report, a probe or its verdict fails no call and wedges nothing") {

@@ -166,6 +166,16 @@ TEST_CASE("a pause asked of one process pauses all, at once, and ends its leases
     CHECK(fleet.server.commands() > after);  // of a lease made after the pause
 }
 
+TEST_CASE("what is left of a lease when a pause begins goes back to the fleet") {
+    Fleet fleet{2, bw::TokenBucket{.permits = 100, .period = 1h, .burst = 100}, {.lease = 20}};
+    CHECK(fleet.take(0, 1) == 1);
+    CHECK(fleet.limiters[1].snapshot().available == 80);
+    (void)fleet.limiters[1].pause_for(1ms);
+    CHECK(fleet.take(0, 1) == 0);
+    fleet.server.advance(1ms);
+    CHECK(fleet.limiters[1].snapshot().available == 99);
+}
+
 TEST_CASE("a quota that a service tells one process is counted down by all together") {
     Fleet fleet{3, bw::TokenBucket{.permits = 600, .period = 1s}, {.lease = 32}};
     fleet.limiters[0].limit_to(5, 10s);

@@ -192,8 +192,9 @@ private:
     typename Machine::Admission ask_for_probe(const Options& options, const typename Replica::Entered& entered,
                                               const typename Machine::Admit& admit, Now& now) {
         const auto spot = this->spot(options);
-        const auto reply =
-            ask(world_->link(), remote<Server>(spot->place.key, spot->options, typename Server::Admit{}));
+        const auto step = remote<Server>(spot->place.key, spot->options, typename Server::Admit{});
+        auto reply = ask(world_->link(), step);
+        if (reply && remind(std::get<0>(reply->decisions)->view, *spot, now)) reply = ask(world_->link(), step);
         if (!reply) return failed(reply.error()), alone(options, admit, now);
         const auto& admission = std::get<0>(reply->decisions).value();
         learn(admission.view);
@@ -237,10 +238,7 @@ private:
         const auto spot = this->spot(options);
         auto report = report_of(pending, overdue, random, retry_after);
         auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
-        if (reply && std::get<0>(reply->decisions)->view.generation < pending.generation) {
-            const auto seeded = ask(world_->link(), remote<Server>(spot->place.key, spot->options,
-                                                                   typename Server::Seed{view(spot->options, now)}));
-            if (seeded) follow(std::get<0>(seeded->decisions).value(), true);
+        if (reply && remind(std::get<0>(reply->decisions)->view, *spot, now)) {
             report.generation = local_.peek().generation;
             reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
         }
@@ -248,6 +246,14 @@ private:
             return learned(std::get<0>(reply->decisions).value());
         if (!reply) failed(reply.error());
         return {isolate(options, random, retry_after, now), Machine::Verdict::opened};
+    }
+    /// A server that answers with an older circuit than it has told of before has lost it: it is told what is known.
+    template <class Now>
+    bool remind(const CircuitView& view, const Spot& spot, Now& now) {
+        if (view.generation >= followed_) return false;
+        const auto reply = ask(world_->link(), remote<Server>(spot.place.key, spot.options,
+                                                              typename Server::Seed{this->view(spot.options, now)}));
+        return reply && follow(std::get<0>(reply->decisions).value(), true);
     }
     typename Server::Report report_of(const typename Replica::Pending& pending, std::uint32_t overdue,
                                       std::uint64_t random, Duration retry_after) const {
