@@ -69,8 +69,8 @@ fault "failures before the opening count after it" $circuit $every_way 'state.op
 fault "a force never ends" $circuit unit/circuit_breaker_operation 'state.forced = false;
         if' 'if'
 slow=unit/circuit_breaker_slow_calls
-fault "a call of exactly the limit is slow" $circuit $slow 'now - record.ticket.began() > limit' \
-    'now - record.ticket.began() >= limit'
+fault "a call of exactly the limit is slow" $circuit $slow 'now - record.ticket.began() > slow_after' \
+    'now - record.ticket.began() >= slow_after'
 fault "a slow probe closes the circuit" $circuit $slow '|| now - began > slow_after(options.trip)' ''
 fault "a dropped call stays under way" $circuit $slow \
     'if (release.ticket.is_timed()) end_timed(state, options, release.ticket);' ''
@@ -98,8 +98,8 @@ fault "a fixed window is one permit too wide" rate_limiter/fixed_window.hpp unit
     'seen.taken + wanted <= limit.permits;' 'seen.taken + wanted <= limit.permits + 1;'
 budget=retry/budget_machine.hpp
 fault "one retry beyond the budget" $budget unit/retry_budget 'if (over <= 0) {' 'if (over <= permit) {'
-fault "a floor that gives what no time has earned" $budget model/retry_budget 'debt - since * options.per_millisecond' \
-    'debt - (since + 2) * options.per_millisecond'
+fault "a floor that gives what no time has earned" $budget model/retry_budget 'debt - passed * options.per_millisecond' \
+    'debt - (passed + 2) * options.per_millisecond'
 fault "a call gives a whole retry" $budget unit/retry_budget 'spent(state) - options.per_call' 'spent(state) - permit'
 fault "a retry that is not made stays spent" retry.hpp unit/retry_budget 'attempts == attempts_' 'false'
 forecast=attempt_forecast/machine.hpp
@@ -118,6 +118,37 @@ fault "a paused key is forgotten" rate_limiter/steps.hpp unit/keyed \
 fault "a limiter that took a place is used before that time" keyed/limiter_table.hpp unit/keyed \
     'early > Duration{0} &&' 'false &&'
 fault "nobody is told that an index line ran over" keyed/index.hpp unit/keyed_hash 'change(line, 1, one_gone_on);' ''
+
+cell=store/fleet/circuit_cell.hpp
+replica=store/fleet/replica.hpp
+circuits=unit/fleet_circuit
+fault "one process opens the circuit for all" $cell $circuits \
+    'if (reply && std::get<0>(reply->decisions)->effect != CircuitEffect::isolated)' 'if (reply)'
+fault "what the server has lost stays lost" $cell $circuits 'const bool is_lost = view.generation < followed_;' \
+    'const bool is_lost = false;'
+fault "an old view is followed" $replica $circuits 'if (view.generation < state.generation && !follow.always) return false;' ''
+fault "a failure that trips waits for the next report" $cell $circuits 'if (counted.would_trip) {' 'if (false) {'
+fault "what was missed is not read" store/fleet/world.hpp $circuits 'is_heard_ = are_heard;' 'is_heard_ = are_heard; return;'
+fault "an isolated circuit follows at once" $cell $circuits \
+    'return is_isolated_.load(std::memory_order_acquire) || !world_->is_up();' 'return !world_->is_up();'
+fault "a process that ends reports nothing" $cell $circuits 'if (pending.is_empty) return;
+        (void)ask(' 'if (true) return;
+        (void)ask('
+fault "a reporter is counted twice" store/fleet/reporters.hpp $circuits 'return e.instance == instance;' \
+    'return false;'
+fault "what is pending is not counted" $replica $circuits 'add(counted, state.pending);' ''
+limits=unit/fleet_rate_limiter
+rate=store/fleet/rate_cell.hpp
+fault "every process takes the whole limit" store/fleet/share.hpp $limits 'share.cost = whole.cost * among;' 'share.cost = whole.cost;'
+fault "what was spent alone is not told" $rate $limits 'if (alone > 0) send(options_,' 'if (false) send(options_,'
+fault "a pause leaves leases alone" $rate $limits 'end_lease(options);
+            return {.retry_after = paused};' 'return {.retry_after = paused};'
+fault "a pause made alone is not told" store/fleet/pause_cell.hpp $limits 'if (left > Duration{0}) {' 'if (false) {'
+fault "a lease takes all of the burst" $rate $limits \
+    'std::max<std::int64_t>(std::min<std::int64_t>(fair, world_->options().lease), 1)' \
+    'std::int64_t{world_->options().lease} + 0 * fair'
+fault "the end of a lease ends the next one" store/fleet/lease.hpp $limits 'while (word != 0 && now >= until(word))' \
+    'while (word != 0)'
 
 printf '\n%d faults, %d not caught\n' $faults $survivors
 [ $survivors = 0 ]
