@@ -58,22 +58,10 @@ public:
         return Cell::Machine::apply(step.cell.state, step.options, step.command, now());
     }
 
-    template <class Now>
-    std::tuple<> apply(Now&) const noexcept {
-        return {};
-    }
-    template <class Now, class Cell, class Command, class... More>
-    auto apply(Now& now, const bw::Step<Cell, Command>& first, const More&... more) const noexcept {
+    template <class Now, class... Cells, class... Commands>
+    auto apply(Now& now, const bw::Step<Cells, Commands>&... steps) const noexcept {
         const std::scoped_lock lock{shared_->mutex};
-        using M = typename Cell::Machine;
-        const std::optional decision = M::apply(first.cell.state, first.options, first.command, now());
-        std::tuple<std::optional<typename More::Decision>...> others;
-        if (!M::is_refusal(*decision)) {
-            others = apply(now, more...);
-            if (!std::apply([](const auto&... each) { return (taken<More>(each) && ...); }, others))
-                M::apply(first.cell.state, first.options, M::undo(first.command, *decision), now());
-        }
-        return std::tuple_cat(std::tuple{decision}, others);
+        return bw::apply_in_order([&](const auto& step) { return apply(step, now); }, steps...);
     }
 
     template <class Cell>
@@ -97,11 +85,6 @@ public:
     }
 
 private:
-    template <class S>
-    static bool taken(const std::optional<typename S::Decision>& decision) {
-        return decision && !S::Machine::is_refusal(*decision);
-    }
-
     struct Shared {
         bw::ManualClock clock;
         std::recursive_mutex mutex;

@@ -3,6 +3,7 @@
 #include <breakwater/client/options.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/store/memory.hpp>
+#include <breakwater/store/redis/options.hpp>
 #include <breakwater/transport/curl/options.hpp>
 
 #include <catch_shim.hpp>
