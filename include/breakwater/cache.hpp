@@ -45,14 +45,15 @@ public:
         auto kept = look(key);
         if (kept && !kept->vary.empty()) kept = look(variant_of(key, kept->vary, request));
         if (!kept) return {};
-        // The URL is not kept with the answer: others may read the store, and it may hold a secret.
-        kept->answer.response.url = request.url;
+        if (kept->answer.response.url.empty()) kept->answer.response.url = request.url;
         return std::move(kept->answer);
     }
 
-    /// Keeps an answer until `stale_until`, if it may be kept and is the URL's own: not another's, redirected to.
+    /// Keeps an answer until `stale_until`, if it may be kept. In a store that others can read it is kept without its
+    /// URL, which may hold a secret; so there only an answer of the URL itself is, not one redirected to.
     bool put(const Request& request, const CachedResponse& answer) const {
-        if (!is_storable(request.method, answer.response) || answer.response.url != request.url) return false;
+        if (!is_storable(request.method, answer.response)) return false;
+        if (StoreType::is_deferred && answer.response.url != request.url) return false;
         const Duration ttl = std::max(answer.stale_until, answer.fresh_until) - store_.clock().now();
         if (ttl <= Duration{0}) return false;
         const std::string key = key_of(request, request.method);
@@ -107,6 +108,7 @@ private:
         const nlohmann::json value = {
             {"v", 2},
             {"status", response.status},
+            {"url", StoreType::is_deferred ? std::string{} : response.url},
             {"http", response.http_version},
             {"headers", std::move(headers)},
             {"body", nlohmann::json::binary(std::vector<std::uint8_t>(response.body.begin(), response.body.end()))},
@@ -125,6 +127,7 @@ private:
             Kept kept;
             Response& response = kept.answer.response;
             response.status = value.at("status").get<int>();
+            response.url = value.at("url").get<std::string>();
             response.http_version = value.at("http").get<std::string>();
             for (const auto& header : value.at("headers")) {
                 response.headers.add(header.at(0).get<std::string>(), header.at(1).get<std::string>());
