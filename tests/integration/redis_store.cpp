@@ -460,7 +460,6 @@ struct TotalFailures {
 
     struct State {
         std::uint32_t failures = 0;
-        friend bool operator==(const State&, const State&) = default;
     };
     State make_state() const { return {}; }
     bool record(State& state, const bw::Tally& tally, bw::Instant) const noexcept {

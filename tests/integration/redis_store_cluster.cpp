@@ -58,6 +58,9 @@ TEST_CASE("a fleet shares in a cluster, and no call fails while a master dies an
                                              .algorithm = bw::TokenBucket{.permits = 1'000'000, .burst = 1'000'000}};
         services.push_back({Breaker{circuit, one}, Breaker{circuit, two}, Limiter{limit, one}});
     }
+    for (const Service& service : services) CHECK(service.limit.try_acquire());
+    std::this_thread::sleep_for(1s);  // until all masters are connected: what is decided before is one process's own
+
     // Each circuit, wherever it is kept, opens for the other process.
     for (const Service& service : services) {
         CHECK(service.limit.try_acquire());

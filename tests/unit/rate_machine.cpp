@@ -47,7 +47,7 @@ struct TwoEver {
     static constexpr std::int64_t available(const State& s, const Prepared&, bw::Instant) noexcept {
         return 2 - static_cast<std::int64_t>(s.word);
     }
-    friend bw::Result<void> validate(const TwoEver&, std::string_view) { return {}; }
+    [[maybe_unused]] friend bw::Result<void> validate(const TwoEver&, std::string_view) { return {}; }
 };
 
 }  // namespace
