@@ -66,7 +66,7 @@ public:
     static constexpr int size = 8;
 
     /// `shared`: the store they share; each has a memory of its own if there is none.
-    Fleet(std::string name, const Folder& folder, double haste, std::optional<bw::RedisStoreOptions> shared)
+    Fleet(const std::string& name, const Folder& folder, double haste, std::optional<bw::RedisStoreOptions> shared)
         : supplier_{name, folder}, task_{.url = supplier_.url(), .haste = haste}, shared_{std::move(shared)} {
         if (::pipe2(pipe_, O_CLOEXEC) != 0) throw std::runtime_error{"no pipe"};
         ::fcntl(pipe_[0], F_SETFL, O_NONBLOCK);

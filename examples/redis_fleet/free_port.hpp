@@ -9,6 +9,7 @@ namespace redis_fleet {
 
 inline bool is_free(int port) {
     const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) return false;
     const int yes = 1;
     ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     sockaddr_in address{.sin_family = AF_INET,

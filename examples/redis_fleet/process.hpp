@@ -55,6 +55,7 @@ public:
     static Process program(std::vector<std::string> words, const std::string& output) {
         return forked([&] {
             std::vector<char*> arguments;
+            arguments.reserve(words.size() + 1);
             for (std::string& word : words) arguments.push_back(word.data());
             arguments.push_back(nullptr);
             const int file = ::open(output.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);

@@ -58,7 +58,7 @@ public:
 
 private:
     template <class Client>
-    explicit Supplier(Client client)
+    explicit Supplier(const Client& client)
         : get_{[client](const char* target, const bw::RequestOptions& options) {
               return client.get(target, options);
           }} {}

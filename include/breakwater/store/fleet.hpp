@@ -123,10 +123,10 @@ public:
     }
 
     /// Kept by the server; not at all if that cannot be reached, or keeps no byte strings.
-    void put(std::string_view key, std::string value, Duration ttl) const {
+    void put(std::string_view key, const std::string& value, Duration ttl) const {
         if (ttl <= Duration{0}) return erase(key);
         if (!world_->keeps_blobs()) return;
-        if (world_->is_up()) world_->link().put(blob_key(key), std::move(value), ttl);
+        if (world_->is_up()) world_->link().put(blob_key(key), value, ttl);
     }
     std::shared_ptr<const std::string> get(std::string_view key) const {
         if (!world_->keeps_blobs() || !world_->is_up()) return nullptr;

@@ -23,20 +23,17 @@ namespace breakwater {
 class RedisStore : public FleetStore<redis::RedisLink> {
 public:
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
-    explicit RedisStore(RedisStoreOptions options = {}) : FleetStore{shared(checked(options)), options} {}
+    explicit RedisStore(const RedisStoreOptions& options = {}) : FleetStore{shared(options), options} {}
 
     /// As the constructor, without throwing.
-    static Result<RedisStore> make(RedisStoreOptions options = {}) {
+    static Result<RedisStore> make(const RedisStoreOptions& options = {}) {
         if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        return RedisStore{std::move(options)};
+        return RedisStore{options};
     }
 
 private:
-    static const RedisStoreOptions& checked(const RedisStoreOptions& options) {
-        if (auto ok = validate(options); !ok) throw_error(ok.error());
-        return options;
-    }
     static fleet::Options shared(const RedisStoreOptions& options) {
+        if (auto ok = validate(options); !ok) throw_error(ok.error());
         return {.prefix = options.prefix,
                 .flush_interval = options.flush_interval,
                 .poll_interval = options.ping_interval,

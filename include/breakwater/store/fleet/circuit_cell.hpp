@@ -161,7 +161,7 @@ private:
     }
     /// With a caller's options, if they are of the layout that is kept there.
     SpotPointer spot(const Options& options) const {
-        const auto latest = spot();
+        auto latest = spot();
         if (Machine::layout(options) != latest->place.layout) return latest;
         return std::make_shared<const Spot>(latest->place, options);
     }

@@ -111,7 +111,7 @@ concept Link = requires(L& link, LinkEvents& events, Instant t, std::string_view
     link.watch(key);
     link.announce(key, key, [](std::string_view) {});
     link.wake_at(t);
-    link.get(key, [](std::optional<std::string>) {});
+    link.get(key, [](const std::optional<std::string>&) {});
     link.put(key, std::move(bytes), ttl);
     link.erase(key);
     { link.why_no_blobs() } noexcept -> std::same_as<std::string_view>;

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -43,8 +44,8 @@ public:
     /// first, and they are completed soon after.
     ~Connections() {
         if (is_forked()) {  // neither the thread nor the parent's sockets are ours
-            new std::shared_ptr<IoLoop>{std::move(loop_)};
-            new std::thread{std::move(thread_)};
+            new (std::nothrow) std::shared_ptr<IoLoop>{std::move(loop_)};
+            new (std::nothrow) std::thread{std::move(thread_)};
             return;
         }
         if (!thread_.joinable()) return;

@@ -129,7 +129,7 @@ return {-1}
         command.add(std::int64_t{count});
         for (const std::string& key : keys_) command.add(key);
     }
-    void send(Words command, const Script* script) {
+    void send(Words&& command, const Script* script) {
         connections_.submit({.key = keys_.front(),
                              .command = std::move(command),
                              .script = script,

@@ -123,7 +123,8 @@ public:
     }
 
     /// Loses the connection; tries again after a pause.
-    void fail(std::string reason, Instant now) {
+    void fail(std::string_view because, Instant now) {
+        const std::string reason{because};  // what it is a part of may go with the connection
         channel_.close();
         resolution_.forget();
         phase_ = Phase::waiting;

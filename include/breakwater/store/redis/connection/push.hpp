@@ -159,7 +159,8 @@ private:
         return {};
     }
 
-    void fail(std::string reason, Instant now) {
+    void fail(std::string_view because, Instant now) {
+        const std::string reason{because};  // what it is a part of may go with the connection
         channel_.close();
         phase_ = Phase::waiting;
         subscribed_.clear();
