@@ -259,8 +259,9 @@ void fleet_at_its_limit() {
         while (granted[last] - granted[first] >= 1'000'000) ++first;
         most = std::max(most, last - first + 1);
     }
-    print_figure("fleet of 8 at 3 x its limit: most in 1 s / (limit + burst)", "<= 1",
-                 static_cast<double>(most) / (limit + *rule.burst));
+    // Each process notes when it has its permit, which is a little later than when it was granted.
+    print_figure("fleet of 8 at 3 x its limit: most in 1 s / (limit + burst + 8)", "<= 1",
+                 static_cast<double>(most) / static_cast<double>(limit + *rule.burst + processes));
     print_figure("fleet of 8 at 3 x its limit: admitted / limit", ">= 0.97",
                  static_cast<double>(granted.size()) / (limit * seconds));
 }
