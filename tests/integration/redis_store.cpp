@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -56,25 +57,28 @@ bool soon(const std::function<bool()>& holds, bw::Duration patience = 10s) {
     return false;
 }
 
-/// The events of a store, as "kind subject".
+/// The events of a store, as "kind subject". Kept for as long as the store may tell of some: its thread ends after it.
 class Events {
 public:
-    bw::Observer observer() {
-        return [this](const bw::Event& event) {
-            const std::scoped_lock lock{mutex_};
-            seen_.push_back(std::string{to_string(event.kind)} + " " + std::string{event.subject});
+    bw::Observer observer() const {
+        return [seen = seen_](const bw::Event& event) {
+            const std::scoped_lock lock{seen->mutex};
+            seen->events.push_back(std::string{to_string(event.kind)} + " " + std::string{event.subject});
         };
     }
     int count(std::string_view word) const {
-        const std::scoped_lock lock{mutex_};
+        const std::scoped_lock lock{seen_->mutex};
         int count = 0;
-        for (const auto& event : seen_) count += event.find(word) != std::string::npos;
+        for (const auto& event : seen_->events) count += event.find(word) != std::string::npos;
         return count;
     }
 
 private:
-    mutable std::mutex mutex_;
-    std::vector<std::string> seen_;
+    struct Seen {
+        std::mutex mutex;
+        std::vector<std::string> events;
+    };
+    std::shared_ptr<Seen> seen_ = std::make_shared<Seen>();
 };
 
 /// What the server answers, a line for each word or number.
@@ -245,7 +249,7 @@ TEST_CASE("a pause asked of one process holds for all") {
 }
 
 TEST_CASE("no call fails while the store is away, however it goes") {
-    Events events;
+    const Events events;
     RedisServer server{{.config = {"enable-debug-command local"}}};
     auto options = options_for(server);
     options.observer = events.observer();
@@ -293,7 +297,7 @@ TEST_CASE("no call fails while the store is away, however it goes") {
 }
 
 TEST_CASE("a server that answers late is away, and calls are not held up by it") {
-    Events events;
+    const Events events;
     const RedisServer server{{.config = {"enable-debug-command local"}}};
     auto options = options_for(server);
     options.command_timeout = 50ms;
@@ -330,7 +334,7 @@ TEST_CASE("a circuit that is open stays open over a restart of the server, for n
 }
 
 TEST_CASE("a server that forgets everything is told again what is known, and says so") {
-    Events events;
+    const Events events;
     const RedisServer server;
     auto options = options_for(server);
     options.observer = events.observer();
@@ -345,7 +349,7 @@ TEST_CASE("a server that forgets everything is told again what is known, and say
 }
 
 TEST_CASE("state that cannot be read is an event and local operation, never a closed circuit for all") {
-    Events events;
+    const Events events;
     const RedisServer server;
     auto options = options_for(server);
     options.observer = events.observer();
@@ -360,7 +364,7 @@ TEST_CASE("state that cannot be read is an event and local operation, never a cl
 }
 
 TEST_CASE("a user without a right to the channels still shares, by asking, and the operator is told the rule") {
-    Events events;
+    const Events events;
     const RedisServer server;
     (void)say(server, {"ACL", "SETUSER", "worker", "on", ">secret", "~*", "+@all", "resetchannels"});
     auto options = options_for(server);
@@ -401,7 +405,7 @@ TEST_CASE("every key has an end, and nothing that a policy keeps is called by it
 }
 
 TEST_CASE("a cached value that was forged, moved or made with another secret is a miss and an event") {
-    Events events;
+    const Events events;
     const RedisServer server;
     auto options = options_for(server);
     options.observer = events.observer();

@@ -57,7 +57,8 @@ struct RedisStoreOptions {
     std::string secret{};
     /// The largest value the shared response cache stores or accepts. 1 KiB to 512 MiB.
     std::size_t max_blob_bytes = std::size_t{1} << 20;
-    /// Told of what happens to the store.
+    /// Told of what happens to the store, on a thread of its own; for up to `command_timeout` after the last handle has
+    /// gone, too, so what it refers to must outlive that.
     Observer observer{};
 };
 
