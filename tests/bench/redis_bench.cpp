@@ -66,9 +66,9 @@ public:
         const bw::PauseMachine::Check check;
         const Rate::Take take;
         const bw::PauseMachine::Spend spend;
-        wire_ = bw::redis::evalsha(script, "by-hand", bw::redis::step<bw::PauseMachine>("{hand}:pause", pause, check),
-                                   bw::redis::step<Rate>("{hand}:rate", rate, take),
-                                   bw::redis::step<bw::PauseMachine>("{hand}:pause", pause, spend))
+        wire_ = bw::redis::evalsha(script, "by-hand", bw::fleet::remote<bw::PauseMachine>("{hand}:pause", pause, check),
+                                   bw::fleet::remote<Rate>("{hand}:rate", rate, take),
+                                   bw::fleet::remote<bw::PauseMachine>("{hand}:pause", pause, spend))
                     .wire();
     }
     ByHand(const ByHand&) = delete;

@@ -470,7 +470,7 @@ void Trial::together(int steps) {
         const auto apart = [&]<class M>(const auto& cell, const typename M::Options& options, const std::string& name,
                                         const auto& command, std::type_identity<M>) {
             const auto decision = store.apply(bw::Step{*cell, options, command}, reading);
-            compare(std::tuple{std::optional{decision}}, bw::redis::step<M>(name, options, command));
+            compare(std::tuple{std::optional{decision}}, bw::fleet::remote<M>(name, options, command));
             return decision;
         };
         const auto& [c, r, b, p, u] = keys;
@@ -517,8 +517,9 @@ void Trial::together(int steps) {
                 const auto decided =
                     store.apply(reading, bw::Step{*circuit_cell, circuit, admit}, bw::Step{*pause_cell, pause, check},
                                 bw::Step{*rate_cell, rate, take}, bw::Step{*pause_cell, pause, spend});
-                compare(decided, bw::redis::step<Circuit>(c, circuit, admit), bw::redis::step<Pause>(p, pause, check),
-                        bw::redis::step<Rate>(r, rate, take), bw::redis::step<Pause>(p, pause, spend));
+                compare(decided, bw::fleet::remote<Circuit>(c, circuit, admit),
+                        bw::fleet::remote<Pause>(p, pause, check), bw::fleet::remote<Rate>(r, rate, take),
+                        bw::fleet::remote<Pause>(p, pause, spend));
                 keep(std::get<0>(decided));
                 break;
             }
@@ -528,9 +529,9 @@ void Trial::together(int steps) {
                 const auto decided = store.apply(
                     reading, bw::Step{*budget_cell, budget, retry}, bw::Step{*rate_cell, rate, lease},
                     bw::Step{*bucket_cell, bucket, take_of_bucket}, bw::Step{*circuit_cell, circuit, admit});
-                compare(decided, bw::redis::step<Budget>(u, budget, retry), bw::redis::step<Rate>(r, rate, lease),
-                        bw::redis::step<Bucket>(b, bucket, take_of_bucket),
-                        bw::redis::step<Circuit>(c, circuit, admit));
+                compare(decided, bw::fleet::remote<Budget>(u, budget, retry), bw::fleet::remote<Rate>(r, rate, lease),
+                        bw::fleet::remote<Bucket>(b, bucket, take_of_bucket),
+                        bw::fleet::remote<Circuit>(c, circuit, admit));
                 keep(std::get<3>(decided));
                 break;
             }
@@ -538,8 +539,8 @@ void Trial::together(int steps) {
                 const auto decided =
                     store.apply(reading, bw::Step{*bucket_cell, bucket, take_of_bucket},
                                 bw::Step{*circuit_cell, circuit, admit}, bw::Step{*budget_cell, budget, retry});
-                compare(decided, bw::redis::step<Bucket>(b, bucket, take_of_bucket),
-                        bw::redis::step<Circuit>(c, circuit, admit), bw::redis::step<Budget>(u, budget, retry));
+                compare(decided, bw::fleet::remote<Bucket>(b, bucket, take_of_bucket),
+                        bw::fleet::remote<Circuit>(c, circuit, admit), bw::fleet::remote<Budget>(u, budget, retry));
                 keep(std::get<1>(decided));
             }
         }
@@ -547,8 +548,8 @@ void Trial::together(int steps) {
         apart(circuit_cell, circuit, c, Circuit::Read{}, std::type_identity<Circuit>{});
         compare(std::tuple{std::optional{store.peek(*rate_cell)}, std::optional{store.peek(*bucket_cell)},
                            std::optional{store.peek(*pause_cell)}, std::optional{store.peek(*budget_cell)}},
-                bw::redis::step<Rate>(r, rate, read), bw::redis::step<Bucket>(b, bucket, read),
-                bw::redis::step<Pause>(p, pause, read), bw::redis::step<Budget>(u, budget, read));
+                bw::fleet::remote<Rate>(r, rate, read), bw::fleet::remote<Bucket>(b, bucket, read),
+                bw::fleet::remote<Pause>(p, pause, read), bw::fleet::remote<Budget>(u, budget, read));
     }
 }
 

@@ -172,9 +172,9 @@ private:
     template <class Command, class Decision>
     void compare(const Command& command, const Decision& decision, Instant now) {
         const redis::Words words =
-            redis::evalsha(script_, "news", std::optional{now}, redis::step<M>(key_, options_, command));
+            redis::evalsha(script_, "news", std::optional{now}, fleet::remote<M>(key_, options_, command));
         pipeline_.send(words, [this, words, options = options_, command, decision](const redis::Reply& reply) {
-            const auto step = redis::step<M>(key_, options, command);
+            const auto step = fleet::remote<M>(key_, options, command);
             const auto answers = redis::answers(reply.numbers, step);
             if (reply.kind == redis::Reply::Kind::answer && answers &&
                 same(*std::get<0>(answers->decisions), Decision{decision}))

@@ -117,6 +117,9 @@ public:
     /// Answers so many more commands and then loses the connection before the answer.
     void lose_answer_after(int commands) { answers_left_ = commands; }
 
+    template <class...>
+    static constexpr bool takes_together = true;
+
     template <class Done, class... M, class... C>
     void apply(Done done, const fleet::RemoteStep<M, C>&... steps) {
         using Reply = fleet::Reply<fleet::RemoteStep<M, C>...>;

@@ -17,12 +17,25 @@
 
 namespace breakwater::fleet {
 
+/// Asks for a cell's state. (What a store needs besides a machine's own commands.)
+struct Read {};
+
+/// What comes back for a command.
+template <class M, class C>
+struct AnswerTo {
+    using type = DecisionOf<M, C>;
+};
+template <class M>
+struct AnswerTo<M, Read> {
+    using type = typename M::State;
+};
+
 /// One command for one of the server's cells. Refers to key and options: they must live until `Link::apply` returns.
 template <class M, class C>
 struct RemoteStep {
     using Machine = M;
     using Command = C;
-    using Decision = DecisionOf<M, C>;
+    using Decision = typename AnswerTo<M, C>::type;
 
     std::string_view key;
     const typename M::Options& options;
@@ -81,6 +94,7 @@ protected:
 /// A way to a server that keeps cells for many processes. A thread-safe object, shared by all that use it.
 ///
 /// - `start(events)` begins to connect; called once, before anything else.
+/// - `takes_together<M…>`: whether steps of these machines can be taken as one.
 /// - `apply(done, steps…)` has the server take the steps in order as one, as `Store::apply` does, and calls
 ///   `done(Reply<steps…>)` exactly once, on any thread, with nothing held. Never blocks; when the server is down `done`
 ///   is called at once.

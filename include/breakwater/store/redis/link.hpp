@@ -84,11 +84,16 @@ return ''
     }
     void wake_at(Instant t) { connections_.wake_at(clock_.steady(t)); }
 
+    /// Whether steps of these machines can be taken as one: all by a script, or none.
+    template <class... M>
+    static constexpr bool takes_together = (Scripted<M> && ...) || !(Scripted<M> || ...);
+
     template <class Done, class... M, class... C>
     void apply(Done done, const fleet::RemoteStep<M, C>&... steps) {
         if constexpr ((Scripted<M> && ...)) {
             run_script(std::move(done), steps...);
         } else {
+            static_assert(takes_together<M...>);
             static_assert((Portable<M> && ...),
                           "breakwater: a state that others share is kept as bytes: make the machine's (or the trip "
                           "rule's) State trivially copyable, or give it parts(state)");
@@ -105,10 +110,10 @@ return ''
             submit<M>(
                 [done = std::move(done), options](Reply&& reply) mutable {
                     if (!reply.ok()) return done(State{std::unexpected{failure_of(reply)}});
-                    const auto answer = answers(reply.numbers, step<M>({}, options, Read{}));
+                    const auto answer = answers(reply.numbers, fleet::remote<M>({}, options, Read{}));
                     done(answer ? State{*std::get<0>(answer->decisions)} : State{std::unexpected{garbled()}});
                 },
-                step<M>(key, options, Read{}));
+                fleet::remote<M>(key, options, Read{}));
         } else {
             peek_at<M>(connections_, key, options, std::move(done));
         }
@@ -168,12 +173,12 @@ private:
              commands = std::tuple<C...>{steps.command...}](Reply&& reply) mutable {
                 if (!reply.ok()) return done(Result{std::unexpected{failure_of(reply)}});
                 auto read = [&]<std::size_t... I>(std::index_sequence<I...>) {
-                    return answers(reply.numbers, step<M>({}, std::get<I>(options), std::get<I>(commands))...);
+                    return answers(reply.numbers, fleet::remote<M>({}, std::get<I>(options), std::get<I>(commands))...);
                 }(std::index_sequence_for<M...>{});
                 if (!read) return done(Result{std::unexpected{garbled()}});
-                done(Result{fleet::Answers<fleet::RemoteStep<M, C>...>{read->now, std::move(read->decisions)}});
+                done(Result{*std::move(read)});
             },
-            step<M>(steps.key, steps.options, steps.command)...);
+            steps...);
     }
     static fleet::LinkFailure garbled() {
         return {fleet::LinkFailure::Kind::unreadable, "the script's answer is not of this version"};

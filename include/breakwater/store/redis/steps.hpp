@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/store/fleet/link.hpp>
 #include <breakwater/store/redis/reply.hpp>
 #include <breakwater/store/redis/script.hpp>
 #include <breakwater/store/redis/wire.hpp>
@@ -16,21 +17,6 @@
 #include <utility>
 
 namespace breakwater::redis {
-
-/// One command for the state under one key. Refers to what it was made from.
-template <Scripted M, class Command>
-struct RemoteStep {
-    using Machine = M;
-    using Answer = redis::Answer<M, Command>;
-
-    std::string_view key;
-    const typename M::Options& options;
-    const Command& command;
-};
-template <Scripted M, class Command>
-RemoteStep<M, Command> step(std::string_view key, const typename M::Options& options, const Command& command) {
-    return {key, options, command};
-}
 
 /// The command that has `script` take the steps in order as one. News of circuits and pauses are published on
 /// `channel`, unless that is empty. `now` is for scripts that are given the time, and them only.
@@ -49,18 +35,11 @@ Words evalsha(const Script& script, std::string_view channel, const Steps&... st
     return evalsha(script, channel, std::optional<Instant>{}, steps...);
 }
 
-/// What the server answered: its time, and the decisions up to the first refusal.
-template <class... Steps>
-struct Answers {
-    Instant now{};
-    std::tuple<std::optional<typename Steps::Answer>...> decisions{};
-};
-
 /// Reads the reply to `evalsha` of these steps; empty if it has not just the numbers that it should.
 template <class... Steps>
-std::optional<Answers<Steps...>> answers(std::span<const std::int64_t> reply, const Steps&... steps) {
+std::optional<fleet::Answers<Steps...>> answers(std::span<const std::int64_t> reply, const Steps&... steps) {
     Numbers numbers{reply};
-    Answers<Steps...> answers{.now = Instant{Duration{numbers.next()}}};
+    fleet::Answers<Steps...> answers{.now = Instant{Duration{numbers.next()}}};
     bool refused = false;
     const auto read = [&](const auto& step, auto& decision) {
         using M = typename std::remove_cvref_t<decltype(step)>::Machine;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/store/fleet/link.hpp>
 #include <breakwater/store/redis/reply.hpp>
 #include <breakwater/store/redis/words.hpp>
 
@@ -25,13 +26,7 @@ struct Wire;
 template <class M>
 concept Scripted = requires { Wire<M>::fragments; };
 
-/// Asks for the state of a machine that has no such command of its own.
-struct Read {};
-
-/// What comes back for a command.
-template <class M, class Command>
-using Answer = decltype(Wire<M>::decode(std::declval<Numbers&>(), std::declval<const typename M::Options&>(),
-                                        std::declval<const Command&>()));
+using fleet::Read;
 
 /// Appends one step: a machine's command and its arguments.
 inline void add_step(Words& words, std::string_view machine, std::string_view command, const Words& arguments) {
