@@ -5,6 +5,7 @@
 
 #include <catch_shim.hpp>
 #include <redis_cluster.hpp>
+#include <soon.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -19,19 +20,12 @@ namespace bw = breakwater;
 using namespace std::chrono_literals;
 using bw::CircuitState;
 using bw::test::RedisCluster;
+using test::soon;
 
 namespace {
 
 using Breaker = bw::CircuitBreaker<bw::AnyTrip, bw::RedisStore>;
 using Limiter = bw::RateLimiter<bw::AnyAlgorithm, bw::RedisStore>;
-
-bool soon(const std::function<bool()>& holds) {
-    for (const auto end = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < end;) {
-        if (holds()) return true;
-        std::this_thread::sleep_for(5ms);
-    }
-    return false;
-}
 
 /// A policy's name whose cells one master keeps.
 std::string name_on(std::size_t master) {

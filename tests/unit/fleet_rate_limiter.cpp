@@ -211,6 +211,18 @@ TEST_CASE("without the server each process spends its fair share, and all togeth
     }
 }
 
+TEST_CASE("without the server reservations are of the fair share, too") {
+    Fleet fleet{4, bw::TokenBucket{.permits = 4, .period = 4s}};
+    fleet.server.stop();
+    CHECK(fleet.take_in_turn(1) == 4);
+    for (std::size_t i = 0; i < 4; ++i) {
+        const auto reserved = fleet.limiters[i].reserve(1, 10s);
+        REQUIRE(reserved);
+        CHECK(reserved->ready_at() == fleet.server.clock().now() + 4s);
+        CHECK_FALSE(fleet.limiters[i].reserve(1, 7s));
+    }
+}
+
 TEST_CASE("a share that is less than one permit accrues over several windows") {
     Fleet fleet{10, bw::FixedWindow{.permits = 5, .window = 1s}};
     fleet.server.stop();

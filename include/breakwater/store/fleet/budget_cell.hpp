@@ -81,13 +81,14 @@ private:
     void sync() {
         if (world_->is_down()) return;
         const Machine::Sync done{credits_.exchange(0), takes_.exchange(0), give_backs_.exchange(0)};
-        world_->link().apply(
-            [self = this->shared_from_this()](auto reply) {
-                if (!reply) return;
-                LazyNow now{self->world_->clock()};
-                (void)self->local_.apply(self->options_, Adopt{std::get<0>(reply->decisions).value()}, now);
-            },
-            remote<Machine>(place_.key, options_, done));
+        world_->link().apply(if_alive(*this,
+                                      [](BudgetCell& self, auto reply) {
+                                          if (!reply) return;
+                                          LazyNow now{self.world_->clock()};
+                                          (void)self.local_.apply(self.options_,
+                                                                  Adopt{std::get<0>(reply->decisions).value()}, now);
+                                      }),
+                             remote<Machine>(place_.key, options_, done));
     }
 
     const std::shared_ptr<World<L>> world_;

@@ -135,16 +135,16 @@ public:
         const auto spot = this->spot();
         const auto pending = local_.apply(spot->options, typename Replica::TakePending{}, now);
         if (pending.is_empty) return;
-        world_->link().apply(
-            [self = this->shared_from_this()](auto reply) {
-                if (!reply) return self->failed(reply.error());
-                const auto& recorded = std::get<0>(reply->decisions).value();
-                self->learn(recorded.view);
-                if (recorded.effect != CircuitEffect::isolated) return;
-                LazyNow at{self->world_->clock()};
-                self->isolate(self->spot()->options, 0, Duration{-1}, at);
-            },
-            remote<Server>(spot->place.key, spot->options, report_of(pending, 0, 0, Duration{-1})));
+        world_->link().apply(if_alive(*this,
+                                      [](CircuitCell& self, auto reply) {
+                                          if (!reply) return self.failed(reply.error());
+                                          const auto& recorded = std::get<0>(reply->decisions).value();
+                                          self.learn(recorded.view);
+                                          if (recorded.effect != CircuitEffect::isolated) return;
+                                          LazyNow at{self.world_->clock()};
+                                          self.isolate(self.spot()->options, 0, Duration{-1}, at);
+                                      }),
+                             remote<Server>(spot->place.key, spot->options, report_of(pending, 0, 0, Duration{-1})));
     }
 
 private:
@@ -302,23 +302,23 @@ private:
         if (!follow(view, false) && view.generation < followed_) rejoin(view);
     }
     auto heed() {
-        return [self = this->shared_from_this()](auto reply) {
+        return if_alive(*this, [](CircuitCell& self, auto reply) {
             if (reply)
-                self->learn(std::get<0>(reply->decisions).value());
+                self.learn(std::get<0>(reply->decisions).value());
             else
-                self->failed(reply.error());
-        };
+                self.failed(reply.error());
+        });
     }
     void read_again() {
         const auto spot = this->spot();
-        world_->link().apply(
-            [self = this->shared_from_this()](auto reply) {
-                if (reply)
-                    self->rejoin(std::get<0>(reply->decisions).value());
-                else
-                    self->failed(reply.error());
-            },
-            remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
+        world_->link().apply(if_alive(*this,
+                                      [](CircuitCell& self, auto reply) {
+                                          if (reply)
+                                              self.rejoin(std::get<0>(reply->decisions).value());
+                                          else
+                                              self.failed(reply.error());
+                                      }),
+                             remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
     }
     /// After a time without the server, or when it has forgotten. An open circuit is not closed by that: what the
     /// server has lost it is told, and what was done by hand; a circuit that opened meanwhile stays open for this
@@ -342,11 +342,12 @@ private:
         const auto spot = this->spot();
         const CircuitView known = is_shared ? view(spot->options, now) : CircuitView{.generation = followed_};
         if (!follows) is_isolated_ = true;
-        world_->link().apply(
-            [self = this->shared_from_this(), follows](auto reply) {
-                if (reply && follows) self->follow(std::get<0>(reply->decisions).value(), true);
-            },
-            remote<Server>(spot->place.key, spot->options, typename Server::Seed{known}));
+        world_->link().apply(if_alive(*this,
+                                      [follows](CircuitCell& self, auto reply) {
+                                          if (reply && follows)
+                                              self.follow(std::get<0>(reply->decisions).value(), true);
+                                      }),
+                             remote<Server>(spot->place.key, spot->options, typename Server::Seed{known}));
     }
     template <class Now>
     CircuitView view(const Options& options, Now& now) const {

@@ -76,12 +76,13 @@ public:
             world_->link().apply([](auto) {},
                                  remote<PauseMachine>(place_.key, options_, PauseMachine::Extend{now() + left}));
         }
-        world_->link().template read<PauseMachine>(place_.key, options_, [self = this->shared_from_this()](auto state) {
-            if (state)
-                self->on_pause(*state);
-            else if (state.error().kind == LinkFailure::Kind::unreadable)
-                self->world_->tell_unreadable(self->place_.key, state.error().words);
-        });
+        world_->link().template read<PauseMachine>(
+            place_.key, options_, if_alive(*this, [](PauseCell& self, auto state) {
+                if (state)
+                    self.on_pause(*state);
+                else if (state.error().kind == LinkFailure::Kind::unreadable)
+                    self.world_->tell_unreadable(self.place_.key, state.error().words);
+            }));
     }
 
 private:

@@ -35,7 +35,7 @@ public:
     using Options = typename Machine::Options;
 
     RateCell(std::shared_ptr<World<L>> world, Place place, const Options& options)
-        : world_{std::move(world)}, place_{std::move(place)}, options_{options}, share_{{}}, local_{options} {}
+        : world_{std::move(world)}, place_{std::move(place)}, options_{options}, share_{{}} {}
 
     const std::string& key() const noexcept { return place_.key; }
 
@@ -70,21 +70,25 @@ public:
         return take_exact(options, permits, pause, pause_options, now);
     }
 
+    /// Alone, of this process's share.
     template <class Now>
     typename Machine::Reserved apply(const Options& options, const typename Machine::Reserve& reserve, Now& now) {
-        if (!is_unlimited(options.prepared) && world_->is_up()) {
-            if (const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, reserve)))
-                return std::get<0>(reply->decisions).value();
-        }
-        return local_.apply(options, reserve, now);
-    }
-    template <class Now>
-    bool apply(const Options& options, const typename Machine::Cancel& cancel, Now& now) {
+        if (is_unlimited(options.prepared)) return {.grant = {.granted = true, .retry_after = reserve.paused}};
         if (world_->is_up()) {
-            if (const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, cancel)))
-                return std::get<0>(reply->decisions).value();
+            const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, reserve));
+            if (reply) return std::get<0>(reply->decisions).value();
+            failed(reply.error());
         }
-        return local_.apply(options, cancel, now);
+        const Grant grant = share_.apply(share(options), reserve, now);
+        if (grant.granted) spent_alone_ += reserve.permits;
+        return {.grant = grant};
+    }
+    /// What was reserved alone stays spent.
+    template <class Now>
+    bool apply(const Options& options, const typename Machine::Cancel& cancel, Now&) {
+        if (!world_->is_up()) return false;
+        const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, cancel));
+        return reply && std::get<0>(reply->decisions).value();
     }
     /// Back into the lease it came from, or to the server; nobody waits for that.
     template <class Now>
@@ -99,7 +103,7 @@ public:
         if (is_unlimited(options.prepared)) return true;
         end_lease(options);
         if (!world_->is_down()) send(options, pause);
-        return local_.apply(options, pause, now);
+        return share_.apply(share(options), pause, now);
     }
 
     LimiterState peek() const {
@@ -146,6 +150,19 @@ private:
             if (share) TokenBucket::give_back(state, *share, back.permits, now);
             return true;
         }
+        static Grant apply(State& state, const Options& share, const typename Machine::Reserve& reserve,
+                           Instant now) noexcept {
+            if (!share) return {.granted = true, .retry_after = reserve.paused};
+            const std::int64_t permits = std::min(reserve.permits, burst(*share));
+            Grant grant =
+                TokenBucket::reserve(state, *share, permits, now + reserve.paused, reserve.max_wait - reserve.paused);
+            grant.retry_after += reserve.paused;
+            return grant;
+        }
+        static bool apply(State& state, const Options& share, const typename Machine::Pause& pause, Instant) noexcept {
+            if (share) TokenBucket::pause(state, *share, pause.from, pause.until);
+            return true;
+        }
         static std::int64_t burst(const TokenBucket::Prepared& share) noexcept {
             return static_cast<std::int64_t>(share.burst);
         }
@@ -172,6 +189,20 @@ private:
     template <class Now>
     Grant take_exact(const Options& options, std::int64_t permits, PauseCell<L>& pause,
                      const PauseMachine::Options& pause_options, Now& now) {
+        if constexpr (L::template takes_together<PauseMachine, Machine>) {
+            return take_in_one(options, permits, pause, pause_options, now);
+        } else {  // an algorithm of the user's, for which there is no script
+            const Grant grant = apply(options, typename Machine::Take{permits}, now);
+            const Duration refused =
+                grant.granted ? pause.apply(pause_options, PauseMachine::Spend{permits}, now) : Duration{0};
+            if (refused == Duration{0}) return grant;
+            (void)apply(options, typename Machine::GiveBack{permits}, now);
+            return {.retry_after = refused};
+        }
+    }
+    template <class Now>
+    Grant take_in_one(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                      const PauseMachine::Options& pause_options, Now& now) {
         const auto reply =
             ask(world_->link(), remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Check{permits}),
                 remote<Machine>(place_.key, options, typename Machine::Take{permits}),
@@ -243,7 +274,6 @@ private:
     Instant none_before_{};  // as the server has said; under `refill_`
     memory::WordCell<Share> share_;
     std::atomic<std::int64_t> spent_alone_ = 0;
-    memory::WordCell<Machine> local_;  // for reservations made alone
 };
 
 }  // namespace breakwater::fleet

@@ -241,4 +241,13 @@ private:
     L link_;  // last: it stops before what its events touch goes
 };
 
+/// Takes an answer to `then(cell, reply)`, if the cell is still there: an answer under way keeps nothing alive, so that
+/// a store goes with its last handle.
+template <class Cell, class F>
+auto if_alive(Cell& cell, F then) {
+    return [weak = cell.weak_from_this(), then = std::move(then)](auto reply) {
+        if (const auto alive = weak.lock()) then(*alive, std::move(reply));
+    };
+}
+
 }  // namespace breakwater::fleet
