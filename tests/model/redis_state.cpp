@@ -59,7 +59,7 @@ struct World {
     }
     template <class M, class Command>
     auto apply(std::string_view key, const typename M::Options& options, const Command& command, Instant now = start) {
-        const auto step = fleet::remote<M>(key, options, command);
+        const auto step = breakwater::fleet::remote<M>(key, options, command);
         const auto answers = redis::answers(ask(now, step).numbers, step);
         REQUIRE(answers);
         return *std::get<0>(answers->decisions);
@@ -90,8 +90,8 @@ TEST_CASE("what a newer version has written is not touched, and neither is anyth
     const std::string full_at = world.field("b", "full_at");
     const Bucket::Take take{1};
     const Circuit::Admit admit;
-    const auto reply =
-        world.ask(start + 1ms, fleet::remote<Bucket>("b", ten, take), fleet::remote<Circuit>("c", streak, admit));
+    const auto reply = world.ask(start + 1ms, breakwater::fleet::remote<Bucket>("b", ten, take),
+                                 breakwater::fleet::remote<Circuit>("c", streak, admit));
     CHECK(reply.kind == redis::Reply::Kind::error);
     CHECK(reply.text == "BREAKWATER unreadable c: version 2");
     CHECK(world.field("b", "full_at") == full_at);
@@ -101,7 +101,7 @@ TEST_CASE("what a newer version has written is not touched, and neither is anyth
 TEST_CASE("a state with fields that are missing or no numbers is unreadable, never closed or fresh") {
     World world;
     const Circuit::Admit admit;
-    const auto error = [&] { return world.ask(start, fleet::remote<Circuit>("c", streak, admit)).text; };
+    const auto error = [&] { return world.ask(start, breakwater::fleet::remote<Circuit>("c", streak, admit)).text; };
     for (const auto& [field, value] : std::vector<std::pair<std::string, std::string>>{{"streak", "many"},
                                                                                        {"generation", "-4"},
                                                                                        {"generation", "1.5"},
@@ -134,7 +134,8 @@ TEST_CASE("a window with characters that are no outcomes is unreadable") {
     world.apply<Circuit>("c", rate, failures(2));
     world.pipeline.ask({"HSET", "c", "window", "fx"});
     const auto report = failures(1);
-    CHECK(world.ask(start, fleet::remote<Circuit>("c", rate, report)).text == "BREAKWATER unreadable c: window");
+    CHECK(world.ask(start, breakwater::fleet::remote<Circuit>("c", rate, report)).text ==
+          "BREAKWATER unreadable c: window");
     CHECK(world.field("c", "failures") == "2");
 }
 
@@ -147,7 +148,8 @@ TEST_CASE("numbers far out of range end a step, they do not hang the server") {
     const Sliding::Take take{1};
     for (const std::string number : {"9007199254740992", "1000000000000", "134217728"}) {
         world.pipeline.ask({"HSET", "s", "v", "1", "window", window, "previous", number, "taken", number, "held", "1"});
-        CHECK(world.ask(start, fleet::remote<Sliding>("s", options, take)).kind == redis::Reply::Kind::answer);
+        CHECK(world.ask(start, breakwater::fleet::remote<Sliding>("s", options, take)).kind ==
+              redis::Reply::Kind::answer);
     }
 }
 
@@ -259,7 +261,7 @@ TEST_CASE("no product leaves the whole numbers of a double, however fine the rat
     const Sliding::Options counts{wide.prepare(), bw::layout_of(wide)};
     const auto take = [&](std::int64_t permits, Instant now) {
         const Sliding::Take command{permits};
-        const auto step = fleet::remote<Sliding>("wide", counts, command);
+        const auto step = breakwater::fleet::remote<Sliding>("wide", counts, command);
         const auto reply = world.pipeline.ask(redis::evalsha(sliding, "", std::optional{now}, step));
         return std::get<0>(redis::answers(reply.numbers, step)->decisions).value();
     };
@@ -339,7 +341,7 @@ TEST_CASE("by default a script goes by the server's clock, and answers it") {
     const auto& script = redis::script_for<Bucket>();
     world.pipeline.load(script);
     const Bucket::Take take{10};
-    const auto step = fleet::remote<Bucket>("b", ten, take);
+    const auto step = breakwater::fleet::remote<Bucket>("b", ten, take);
     const auto answers = redis::answers(world.pipeline.ask(redis::evalsha(script, "", step)).numbers, step);
     REQUIRE(answers);
     CHECK(std::get<0>(answers->decisions)->granted);
@@ -358,7 +360,7 @@ TEST_CASE("a script has what its machines need and no more, whatever their order
 TEST_CASE("a reply with too few or too many numbers is no answer") {
     const Pause::Options options;
     const Pause::Check check;
-    const auto step = fleet::remote<Pause>("p", options, check);
+    const auto step = breakwater::fleet::remote<Pause>("p", options, check);
     const std::vector<std::int64_t> reply{5, 1'000, 7};
     const std::span<const std::int64_t> numbers{reply};
     CHECK(redis::answers(numbers.first(2), step)->now == Instant{5us});
