@@ -7,6 +7,7 @@
 #include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
+#include <breakwater/pipeline/attempt_outcome.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/random.hpp>
@@ -366,13 +367,7 @@ private:
     }
 
     [[gnu::noinline]] static Outcome judge(const Options& options, const Error& error, auto& call) noexcept {
-        if (const auto decided = decided_by(options.classify, error)) return *decided;
-        const Outcome outcome = default_outcome(error);
-        // Without a deadline of this call's, it was the callable's own: that is a failure like any other.
-        if (error.code() != Errc::deadline_exceeded || call.deadline == Instant::max()) return outcome;
-        const bool ran =
-            call.attempt_began != Instant::max() && call.now() - call.attempt_began >= options.deadline_counts_after;
-        return ran ? outcome : Outcome::neutral;
+        return attempt_outcome(options.classify, options.deadline_counts_after, error, call);
     }
 
     [[gnu::noinline]] void report(auto& call, const typename Machine::Recorded& recorded) const noexcept {

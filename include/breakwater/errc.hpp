@@ -15,6 +15,7 @@ enum class Errc : std::uint8_t {
     budget_exhausted,   ///< The retry budget is spent.
     store_unavailable,  ///< The state store cannot be reached and `on_store_failure` says to refuse.
     deadline_too_near,  ///< An attempt is expected to take longer than is left until the deadline.
+    throttled,          ///< The service accepts only part of the calls, and this is of the other part.
     would_deadlock,     ///< A blocking call was made on the thread that would have to complete it.
 
     // The caller's side.
@@ -66,6 +67,7 @@ constexpr std::string_view to_string(Errc code) noexcept {
         case Errc::budget_exhausted: return "budget_exhausted";
         case Errc::store_unavailable: return "store_unavailable";
         case Errc::deadline_too_near: return "deadline_too_near";
+        case Errc::throttled: return "throttled";
         case Errc::would_deadlock: return "would_deadlock";
         case Errc::cancelled: return "cancelled";
         case Errc::deadline_exceeded: return "deadline_exceeded";

@@ -257,6 +257,7 @@ constexpr std::string_view sentence(Errc code) noexcept {
         case Errc::budget_exhausted: return "the retry budget is spent";
         case Errc::store_unavailable: return "the state store is unavailable";
         case Errc::deadline_too_near: return "the deadline is too near for another attempt";
+        case Errc::throttled: return "the service accepts only part of the calls";
         case Errc::would_deadlock: return "a blocking call here would wait for itself";
         case Errc::cancelled: return "the call was cancelled";
         case Errc::deadline_exceeded: return "the deadline passed";

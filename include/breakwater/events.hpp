@@ -20,6 +20,7 @@ enum class EventKind : std::uint8_t {
     permit_refused,   ///< `policy` (or a retry budget) refused with `code`; `delay` is its retry_after.
     would_refuse,     ///< As `permit_refused`, by a policy in shadow mode: the call goes on.
     limiter_waited,   ///< The call waited `delay` for a permit of a rate limiter or bulkhead.
+    limit_changed,    ///< An adaptive limit now lets `limit` calls be in flight.
     limiter_paused,   ///< The service asked for a pause of `delay`.
     circuit_opened,   ///< `delay` until the first probe.
     circuit_half_opened,
@@ -49,6 +50,7 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::permit_refused: return "permit_refused";
         case EventKind::would_refuse: return "would_refuse";
         case EventKind::limiter_waited: return "limiter_waited";
+        case EventKind::limit_changed: return "limit_changed";
         case EventKind::limiter_paused: return "limiter_paused";
         case EventKind::circuit_opened: return "circuit_opened";
         case EventKind::circuit_half_opened: return "circuit_half_opened";
@@ -83,7 +85,8 @@ struct Event {
     std::optional<int> status{};
     std::optional<Duration> delay{};
     std::optional<Duration> took{};
-    std::optional<Errc> stopped_by{};  ///< Of `call_ended`: what cut the call short after its last attempt.
+    std::optional<Errc> stopped_by{};      ///< Of `call_ended`: what cut the call short after its last attempt.
+    std::optional<std::uint32_t> limit{};  ///< Of `limit_changed`.
 };
 
 /// Watches. Called on the thread the fact happened on, after the state change, with nothing held: it may re-enter

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/adaptive_limit.hpp>
 #include <breakwater/attempt_forecast.hpp>
 #include <breakwater/attempt_timeout.hpp>
 #include <breakwater/bulkhead.hpp>
@@ -13,6 +14,7 @@
 #include <breakwater/retry.hpp>
 #include <breakwater/retry/budget.hpp>
 #include <breakwater/status_of.hpp>
+#include <breakwater/throttle.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -74,6 +76,17 @@ inline std::string say(const AnyAlgorithm& algorithm) {
     return std::visit([](const auto& chosen) { return say(chosen); }, algorithm.choice());
 }
 
+template <LimitAlgorithm Algorithm>
+std::string say(const Algorithm&) {
+    return "by a rule of its own";
+}
+inline std::string say(const Gradient2&) { return "by the gradient of their times"; }
+inline std::string say(const Vegas&) { return "by what their times say of a queue"; }
+inline std::string say(const Aimd&) { return "one more until calls are dropped"; }
+inline std::string say(const AnyLimitAlgorithm& algorithm) {
+    return std::visit([](const auto& chosen) { return say(chosen); }, algorithm.choice());
+}
+
 }  // namespace detail
 
 // How each policy explains itself.
@@ -114,6 +127,28 @@ inline void explain_policy(const Bulkhead& bulkhead, Explainer& explainer) {
             (waits ? std::to_string(options.max_queue) + " more wait up to " + format_duration(options.max_wait)
                    : "refuses more at once"));
     if (waits) explainer.wait(options.max_wait);
+}
+
+template <class Algorithm>
+void explain_policy(const AdaptiveLimit<Algorithm>& limit, Explainer& explainer) {
+    const auto& options = limit.options();
+    const bool waits = options.max_queue > 0;
+    explainer.layer(
+        "adaptive limit",
+        detail::named(options.name) + std::to_string(options.min_limit) + " to " + std::to_string(options.max_limit) +
+            " calls in flight, " + detail::say(options.algorithm) + "; " +
+            (waits ? std::to_string(options.max_queue) + " more wait up to " + format_duration(options.max_wait)
+                   : "refuses more at once"));
+    if (waits) explainer.wait(options.max_wait);
+}
+
+template <class S>
+void explain_policy(const Throttle<S>& throttle, Explainer& explainer) {
+    const auto& options = throttle.options();
+    explainer.layer("throttle", detail::named(options.name) + "lets through about " +
+                                    detail::factor_text(options.accepts_multiplier) +
+                                    " calls for each that was accepted in the last " +
+                                    format_duration(options.window.duration));
 }
 
 template <class J>

@@ -55,11 +55,12 @@ TEST_CASE("every code has a name of its own and a sentence of its own") {
 }
 
 TEST_CASE("only refusals, the caller's mistakes and failures to connect are known never to have been sent") {
-    const std::set<Errc> never_sent{
-        Errc::circuit_open,     Errc::rate_limited,      Errc::exceeds_burst,     Errc::bulkhead_full,
-        Errc::budget_exhausted, Errc::store_unavailable, Errc::deadline_too_near, Errc::would_deadlock,
-        Errc::invalid_options,  Errc::invalid_request,   Errc::resolve_failed,    Errc::connect_failed,
-        Errc::connect_timeout,  Errc::tls_failed,        Errc::tls_untrusted,     Errc::not_replayable};
+    const std::set<Errc> never_sent{Errc::circuit_open,      Errc::rate_limited,     Errc::exceeds_burst,
+                                    Errc::bulkhead_full,     Errc::budget_exhausted, Errc::store_unavailable,
+                                    Errc::deadline_too_near, Errc::would_deadlock,   Errc::throttled,
+                                    Errc::invalid_options,   Errc::invalid_request,  Errc::resolve_failed,
+                                    Errc::connect_failed,    Errc::connect_timeout,  Errc::tls_failed,
+                                    Errc::tls_untrusted,     Errc::not_replayable};
     for_each_code([&](Errc code) {
         CAPTURE(to_string(code));
         CHECK((Error{code}.sent() == bw::Sent::no) == never_sent.contains(code));

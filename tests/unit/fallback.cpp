@@ -58,7 +58,7 @@ TEST_CASE("a fallback converts to the callable's type") {
 TEST_CASE("by default refusals and failures of the service are answered") {
     for (const Errc code :
          {Errc::circuit_open, Errc::rate_limited, Errc::bulkhead_full, Errc::budget_exhausted, Errc::store_unavailable,
-          Errc::deadline_too_near, Errc::deadline_exceeded, Errc::resolve_failed, Errc::connect_failed,
+          Errc::deadline_too_near, Errc::throttled, Errc::deadline_exceeded, Errc::resolve_failed, Errc::connect_failed,
           Errc::attempt_timeout, Errc::receive_failed, Errc::exception, Errc::failure}) {
         CAPTURE(to_string(code));
         CHECK(answers(Error{code}));

@@ -44,7 +44,7 @@ TEST_CASE("a 429 with Retry-After is neutral, a 503 with it is a failure") {
 
 TEST_CASE("what the service had no part in is neutral") {
     for (const Errc code : {Errc::circuit_open, Errc::rate_limited, Errc::exceeds_burst, Errc::bulkhead_full,
-                            Errc::budget_exhausted, Errc::store_unavailable, Errc::deadline_too_near,
+                            Errc::budget_exhausted, Errc::store_unavailable, Errc::deadline_too_near, Errc::throttled,
                             Errc::would_deadlock, Errc::cancelled, Errc::invalid_options, Errc::invalid_request}) {
         CAPTURE(to_string(code));
         CHECK(default_outcome(Error{code}) == Outcome::neutral);

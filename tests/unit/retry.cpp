@@ -182,7 +182,7 @@ TEST_CASE("by default what may pass by itself is retried, and nothing else") {
          {Errc::tls_untrusted, Errc::too_large, Errc::bad_encoding, Errc::redirect_refused, Errc::too_many_redirects,
           Errc::decode_failed, Errc::cancelled, Errc::deadline_exceeded, Errc::invalid_options, Errc::invalid_request,
           Errc::circuit_open, Errc::rate_limited, Errc::exceeds_burst, Errc::bulkhead_full, Errc::budget_exhausted,
-          Errc::deadline_too_near}) {
+          Errc::deadline_too_near, Errc::throttled}) {
         CAPTURE(to_string(code));
         CHECK(attempts(none, Error{code}) == 1);
     }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <mutex>
 #include <stop_token>
-#include <vector>
 
 namespace breakwater {
 
@@ -37,6 +36,9 @@ public:
             const std::stop_callback link{stop, [this] { wake_.request_stop(); }};
             clock.wait_until(until, wake_.get_token());
         }
+
+        /// Is stopped when it is this caller's turn; whoever wants to end the wait may stop it, too.
+        std::stop_source turn() const noexcept { return wake_; }
 
     private:
         friend BulkheadPermits;
@@ -103,18 +105,14 @@ public:
 
     /// Goes on with other numbers. Those who hold a permit or a place in the queue keep it; more permits go to the
     /// first in the queue, and with fewer none is handed on until so many have come back.
-    void resize(std::uint32_t max_concurrent, std::uint32_t max_queue) {
-        std::vector<std::stop_source> wake;
+    void resize(std::uint32_t max_concurrent, std::uint32_t max_queue) noexcept {
         {
             const std::scoped_lock lock{mutex_};
             max_concurrent_.store(max_concurrent, std::memory_order_relaxed);
             max_queue_ = max_queue;
-            while (first_ != nullptr && counts().in_flight < max_concurrent) {
-                word_.fetch_add(one_permit, std::memory_order_relaxed);
-                wake.push_back(grant_first());
-            }
         }
-        for (std::stop_source& one : wake) one.request_stop();
+        while (grant_another()) {
+        }
     }
 
     struct Counts {
@@ -142,6 +140,20 @@ private:
             wake = grant_first();
         }
         wake.request_stop();
+    }
+
+    /// Gives a free permit to the first in the queue.
+    bool grant_another() noexcept {
+        std::stop_source wake{std::nostopstate};
+        {
+            const std::scoped_lock lock{mutex_};
+            if (first_ == nullptr || counts().in_flight >= max_concurrent_.load(std::memory_order_relaxed))
+                return false;
+            word_.fetch_add(one_permit, std::memory_order_relaxed);
+            wake = grant_first();
+        }
+        wake.request_stop();
+        return true;
     }
 
     /// Call with the lock. Returns what wakes the waiter: shared, as the waiter may be gone as soon as the lock is.

@@ -77,6 +77,8 @@ inline std::string log_line(const Event& event) {
         case EventKind::attempt_ended: return event.code ? "" : detail::attempt_text(event, event.took);
         case EventKind::retry_scheduled: return detail::attempt_text(event, event.took) + ", next in " + delay;
         case EventKind::limiter_waited: return detail::subject_text(event) + ": waited " + delay + " for a permit";
+        case EventKind::limit_changed:
+            return "limit" + policy + ": " + std::to_string(event.limit.value_or(0)) + " calls in flight";
         case EventKind::limiter_paused:
             return "rate limit" + policy + ": paused for " + delay + " (asked by the service)";
         case EventKind::circuit_opened: return "circuit" + policy + ": open for " + delay;

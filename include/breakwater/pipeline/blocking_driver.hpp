@@ -171,6 +171,7 @@ private:
             const Duration waited = call_.now() - began;
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
         }
+        call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
         return reask(frame.outer);
     }
 

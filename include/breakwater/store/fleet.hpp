@@ -17,6 +17,7 @@
 #include <breakwater/store/fleet/rate_cell.hpp>
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/throttle/machine.hpp>
 
 #include <memory>
 #include <optional>
@@ -55,6 +56,11 @@ struct CellFor<RetryBudgetMachine, L> {
 template <Link L>
 struct CellFor<AttemptForecastMachine, L> {
     using type = LocalCell<AttemptForecastMachine>;
+};
+/// Probabilities of refusal hold for each process apart, and asking for them would cost each call a round trip.
+template <Link L>
+struct CellFor<ThrottleMachine, L> {
+    using type = LocalCell<ThrottleMachine>;
 };
 
 }  // namespace fleet
