@@ -1,10 +1,10 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/blocked_signals.hpp>
 #include <breakwater/detail/exceptions.hpp>
-#include <breakwater/store/redis/connection/fork.hpp>
+#include <breakwater/detail/fork.hpp>
 #include <breakwater/store/redis/connection/io_loop.hpp>
-#include <breakwater/store/redis/connection/signals.hpp>
 #include <breakwater/store/redis/connection/slots.hpp>
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/options.hpp>
@@ -93,7 +93,7 @@ public:
         const std::lock_guard lock{mutex_};
         if (is_started_.load(std::memory_order_relaxed)) return true;
         BREAKWATER_TRY {
-            const BlockedSignals blocked;
+            const breakwater::detail::BlockedSignals blocked;
             thread_ = std::thread{[loop = loop_] {
                 pthread_setname_np(pthread_self(), "breakwater-io");
                 loop->run();
@@ -117,7 +117,7 @@ public:
         return is_started_.load(std::memory_order_acquire) && thread_.get_id() == std::this_thread::get_id();
     }
     /// Whether this object was inherited from the parent of a fork, and is of no use.
-    bool is_forked() const noexcept { return fork_ != current_fork(); }
+    bool is_forked() const noexcept { return fork_ != breakwater::detail::current_fork(); }
 
 private:
     void want(std::string channel, bool is_wanted) {
@@ -126,7 +126,7 @@ private:
             [&](Mailbox::Letters& letters) { letters.channels.emplace_back(std::move(channel), is_wanted); });
     }
 
-    const unsigned fork_ = current_fork();
+    const unsigned fork_ = breakwater::detail::current_fork();
     std::shared_ptr<IoLoop> loop_;
     std::atomic<bool> is_started_{false};
     std::mutex mutex_;  // of starting

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
-#include <breakwater/store/redis/connection/alarm_bell.hpp>
+#include <breakwater/detail/alarm_bell.hpp>
 #include <breakwater/store/redis/connection/command.hpp>
 
 #include <cstdint>
@@ -75,13 +75,13 @@ public:
         is_asleep_ = false;
     }
 
-    const std::shared_ptr<AlarmBell>& bell() const noexcept { return bell_; }
+    const std::shared_ptr<breakwater::detail::AlarmBell>& bell() const noexcept { return bell_; }
 
 private:
     std::mutex mutex_;
     Letters letters_;
     bool is_asleep_ = false;
-    const std::shared_ptr<AlarmBell> bell_ = std::make_shared<AlarmBell>();
+    const std::shared_ptr<breakwater::detail::AlarmBell> bell_ = std::make_shared<breakwater::detail::AlarmBell>();
 };
 
 }  // namespace breakwater::redis

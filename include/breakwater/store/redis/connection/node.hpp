@@ -28,7 +28,8 @@ class Node {
 public:
     enum class Phase : std::uint8_t { idle, waiting, resolving, connecting, greeting, up };
 
-    Node(NodeOwner& owner, const RedisStoreOptions& options, Url url, std::shared_ptr<AlarmBell> bell)
+    Node(NodeOwner& owner, const RedisStoreOptions& options, Url url,
+         std::shared_ptr<breakwater::detail::AlarmBell> bell)
         : owner_{owner}, options_{options}, url_{std::move(url)}, address_{url_.address()}, bell_{std::move(bell)} {}
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
@@ -268,7 +269,7 @@ private:
     const RedisStoreOptions& options_;
     const Url url_;
     const std::string address_;
-    const std::shared_ptr<AlarmBell> bell_;
+    const std::shared_ptr<breakwater::detail::AlarmBell> bell_;
     Random random_;
 
     Phase phase_ = Phase::idle;

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <breakwater/detail/alarm_bell.hpp>
+#include <breakwater/detail/blocked_signals.hpp>
 #include <breakwater/detail/exceptions.hpp>
-#include <breakwater/store/redis/connection/alarm_bell.hpp>
 #include <breakwater/store/redis/connection/endpoint.hpp>
-#include <breakwater/store/redis/connection/signals.hpp>
 #include <breakwater/store/redis/url.hpp>
 
 #include <memory>
@@ -18,14 +18,14 @@ namespace breakwater::redis {
 /// interrupted; nobody waits for it, and the bell rings when the answer is there.
 class Resolution {
 public:
-    void begin(const Url& url, const std::shared_ptr<AlarmBell>& bell) {
+    void begin(const Url& url, const std::shared_ptr<breakwater::detail::AlarmBell>& bell) {
         state_ = std::make_shared<State>();
         if (is_numeric(url)) {
             state_->endpoints = resolve(url);
             return;
         }
         BREAKWATER_TRY {
-            const BlockedSignals blocked;
+            const breakwater::detail::BlockedSignals blocked;
             std::thread{[state = state_, bell, url] {
                 Endpoints endpoints = resolve(url);
                 {

@@ -30,7 +30,7 @@ class Router final : private NodeOwner {
 public:
     /// `handler` points to who is told, or to null once nobody wants to be.
     Router(const RedisStoreOptions& options, std::string instance, Handler* const& handler, Reachable& reachable,
-           std::shared_ptr<AlarmBell> bell)
+           std::shared_ptr<breakwater::detail::AlarmBell> bell)
         : options_{options},
           instance_{std::move(instance)},
           handler_{handler},
@@ -285,7 +285,7 @@ private:
     const std::string instance_;
     Handler* const& handler_;
     Reachable& reachable_;
-    const std::shared_ptr<AlarmBell> bell_;
+    const std::shared_ptr<breakwater::detail::AlarmBell> bell_;
 
     std::vector<Url> seeds_;
     std::map<std::string, std::unique_ptr<Node>> nodes_;  // by address

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
-#include <breakwater/store/redis/connection/descriptor.hpp>
+#include <breakwater/detail/descriptor.hpp>
 
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -38,7 +38,7 @@ public:
     }
 
 private:
-    Descriptor descriptor_;
+    breakwater::detail::Descriptor descriptor_;
     Instant set_to_ = Instant::max();
 };
 

@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-namespace breakwater::redis {
+namespace breakwater::detail {
 
 inline std::atomic<unsigned> fork_count{0};
 
@@ -16,4 +16,4 @@ inline unsigned current_fork() noexcept {
     return fork_count.load(std::memory_order_relaxed);
 }
 
-}  // namespace breakwater::redis
+}  // namespace breakwater::detail

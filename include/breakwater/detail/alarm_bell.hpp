@@ -1,10 +1,10 @@
 #pragma once
 
-#include <breakwater/store/redis/connection/descriptor.hpp>
+#include <breakwater/detail/descriptor.hpp>
 
 #include <sys/eventfd.h>
 
-namespace breakwater::redis {
+namespace breakwater::detail {
 
 /// Wakes a thread that polls `fd()`. Any thread may ring.
 class AlarmBell {
@@ -23,4 +23,4 @@ private:
     Descriptor descriptor_;
 };
 
-}  // namespace breakwater::redis
+}  // namespace breakwater::detail

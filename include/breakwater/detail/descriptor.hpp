@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <system_error>
 
-namespace breakwater::redis {
+namespace breakwater::detail {
 
 /// Owns a file descriptor.
 class Descriptor {
@@ -30,4 +30,4 @@ private:
     int fd_;
 };
 
-}  // namespace breakwater::redis
+}  // namespace breakwater::detail

@@ -5,7 +5,7 @@
 
 #include <initializer_list>
 
-namespace breakwater::redis {
+namespace breakwater::detail {
 
 /// Blocks in this thread, and in those started meanwhile, the signals that are meant for the program: SIGPIPE, which
 /// hiredis's `write` raises, and all others but those of a fault and of a profiler.
@@ -26,4 +26,4 @@ private:
     sigset_t before_;
 };
 
-}  // namespace breakwater::redis
+}  // namespace breakwater::detail
