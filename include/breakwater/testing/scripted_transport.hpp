@@ -8,6 +8,7 @@
 
 #include <array>
 #include <concepts>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -136,6 +137,24 @@ public:
         }
         if (result && result->url.empty()) result->url = request.url;
         return result;
+    }
+
+    /// The same for a coroutine, which never has to wait for it.
+    class Sending {
+    public:
+        Sending(const ScriptedTransport& transport, const Request& request, const SendOptions& options) noexcept
+            : transport_{transport}, request_{request}, options_{options} {}
+        static bool await_ready() noexcept { return true; }
+        static void await_suspend(std::coroutine_handle<>) noexcept {}
+        Result<Response> await_resume() const { return transport_.send(request_, options_); }
+
+    private:
+        const ScriptedTransport& transport_;
+        const Request& request_;
+        const SendOptions& options_;
+    };
+    Sending async_send(const Request& request, const SendOptions& options) const noexcept {
+        return {*this, request, options};
     }
 
     /// How many valid requests were sent.

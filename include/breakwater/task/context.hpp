@@ -1,0 +1,79 @@
+#pragma once
+
+#include <breakwater/event_loop/scheduler.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <stop_token>
+
+namespace breakwater {
+
+/// What a task and all that it awaits go by. Whoever starts a task gives it; tasks hand it on inwards by reference.
+class TaskContext {
+public:
+    TaskContext() = default;
+    TaskContext(std::stop_token stop_requests, Scheduler* timers = nullptr) noexcept
+        : stop{std::move(stop_requests)}, scheduler{timers} {}
+
+    std::stop_token stop{};          ///< Asks the task to end soon.
+    Scheduler* scheduler = nullptr;  ///< Whose timers and thread it goes on by; null: the process's event loop.
+};
+
+/// The promise of a coroutine that has a context.
+template <class P>
+concept HasTaskContext = requires(P& promise, const TaskContext& context) {
+    { promise.context() } -> std::same_as<const TaskContext&>;
+    promise.use(context);
+};
+
+namespace detail {
+
+/// `co_await` reads the awaiting coroutine's context; null if that is no task.
+class ReadContext {
+public:
+    static bool await_ready() noexcept { return false; }
+    template <class P>
+    bool await_suspend(std::coroutine_handle<P> caller) noexcept {
+        if constexpr (HasTaskContext<P>) context_ = &caller.promise().context();
+        return false;
+    }
+    const TaskContext* await_resume() const noexcept { return context_; }
+
+private:
+    const TaskContext* context_ = nullptr;
+};
+
+/// From here on the awaiting task hands this context to what it awaits. It outlives that.
+class UseContext {
+public:
+    explicit UseContext(const TaskContext& context) noexcept : context_{context} {}
+    static bool await_ready() noexcept { return false; }
+    template <HasTaskContext P>
+    bool await_suspend(std::coroutine_handle<P> caller) noexcept {
+        caller.promise().use(context_);
+        return false;
+    }
+    static void await_resume() noexcept {}
+
+private:
+    const TaskContext& context_;
+};
+
+}  // namespace detail
+
+/// `co_await current_stop_token()`: what asks the task around it to end.
+class current_stop_token {
+public:
+    static bool await_ready() noexcept { return false; }
+    template <class P>
+    bool await_suspend(std::coroutine_handle<P> caller) {
+        if constexpr (HasTaskContext<P>) stop_ = caller.promise().context().stop;
+        return false;
+    }
+    std::stop_token await_resume() noexcept { return std::move(stop_); }
+
+private:
+    std::stop_token stop_;
+};
+
+}  // namespace breakwater
