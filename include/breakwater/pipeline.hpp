@@ -2,11 +2,14 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/detail/invalid_option.hpp>
-#include <breakwater/fallback.hpp>
 #include <breakwater/pipeline/blocking_driver.hpp>
 #include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/callable.hpp>
+#include <breakwater/pipeline/coroutine_driver.hpp>
+#include <breakwater/pipeline/flight.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/task.hpp>
 
 #include <array>
 #include <concepts>
@@ -185,33 +188,56 @@ public:
         -> Result<GuardedValue<F, CallType>> {
         CallType call{clock_};
         call.stop = &options.stop;
-        call.only_once = !options.resendable;
         const CallFacts facts{.subject = options.subject, .tag = options.tag, .key = options.key};
-        call.facts = &facts;
-        call.has_own_fallback = static_cast<bool>(options.fallback);
-        if (options.deadline) call.set_deadline(*options.deadline);
+        detail::begin_by(options, facts, call);
         auto result = drive(call, function);
-        if (!result && options.fallback && fallback_by_default(result.error())) {
-            call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
-            answer_by(options.fallback, result);
-        }
+        detail::end_by(options, call, result);
         return result;
+    }
+
+    /// The same as a task, for a `function` that gives a `Task` of what `run` takes (or that itself, if it does not
+    /// block): waits suspend the awaiting coroutine, and no thread. The task owns `function` and a copy of this handle.
+    ///
+    ///     auto call = guard.run_async([&]() -> bw::Task<Row> { co_return co_await db.fetch(id); });
+    ///     bw::Result<Row> row = co_await call;
+    ///
+    /// A stop request to the task, or by `options`, ends it as `run`'s does. It goes on where its last wait has ended.
+    template <class F>
+    auto run_async(F function) const -> NamedTask<Result<AwaitedValue<F, CallType>>> {
+        return fly<PipelineFlight<Pipeline, F, NoCallOptions>>(std::move(function), NoCallOptions{});
+    }
+    template <class F>
+    auto run_async(F function, CallOptions<AwaitedValue<F, CallType>> options) const
+        -> NamedTask<Result<AwaitedValue<F, CallType>>> {
+        using Own = OwnCallOptions<AwaitedValue<F, CallType>>;
+        return fly<PipelineFlight<Pipeline, F, Own>>(std::move(function), Own{std::move(options)});
     }
 
     /// The decorator form: a callable with `function`'s parameters that guards each call of it. It owns `function` and
     /// a copy of this handle. Arguments are passed to every attempt as lvalues. A `std::stop_token` that `function`
     /// takes before all others is the attempt's.
+    ///
+    /// Of a function that gives a task it makes one that does: that task owns its arguments.
     template <class F>
     auto wrap(F function) const {
         return [guard = *this, function = std::move(function)]<class... Args>(Args&&... args)
             requires std::invocable<const F&, Args&...> || std::invocable<const F&, std::stop_token, Args&...>
         {
             if constexpr (std::invocable<const F&, Args&...>) {
-                return guard.run([&]() -> decltype(auto) { return std::invoke(function, args...); });
+                if constexpr (IsTask<std::invoke_result_t<const F&, Args&...>>)
+                    return guard.run_async([function, ... own = std::decay_t<Args>(std::forward<Args>(
+                                                          args))]() mutable { return std::invoke(function, own...); });
+                else
+                    return guard.run([&]() -> decltype(auto) { return std::invoke(function, args...); });
             } else {
-                return guard.run([&](std::stop_token stop) -> decltype(auto) {
-                    return std::invoke(function, std::move(stop), args...);
-                });
+                if constexpr (IsTask<std::invoke_result_t<const F&, std::stop_token, Args&...>>)
+                    return guard.run_async(
+                        [function, ... own = std::decay_t<Args>(std::forward<Args>(args))](
+                            std::stop_token stop) mutable { return std::invoke(function, std::move(stop), own...); });
+                else
+                    return guard.run([&](std::stop_token stop) -> decltype(auto) {
+                        return std::invoke(function, std::move(stop), args...);
+                    });
             }
         };
     }
@@ -225,8 +251,18 @@ private:
         static_assert(!detail::bounds_attempts<P...> || !std::invocable<F&>,
                       "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, and "
                       "come back when a stop is requested. One that takes neither cannot be stopped.");
+        static_assert(!gives_task<F, CallType>, "breakwater: a callable that gives a Task is guarded by run_async");
         using T = GuardedValue<F, CallType>;
         return BlockingDriver<CallType, T, F, P...>{policies_, call, function}.run();
+    }
+
+    template <class Flight, class F, class Options>
+    auto fly(F function, Options options) const {
+        static_assert(
+            !detail::bounds_attempts<P...> || !std::invocable<F&> || gives_task<F, CallType>,
+            "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, or give a "
+            "task, and come back when a stop is requested. One that does neither cannot be stopped.");
+        return CoroutineDriver<Flight>::run(Flight{*this, std::move(function), std::move(options)});
     }
 
     std::tuple<P...> policies_;

@@ -3,6 +3,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/task.hpp>
 
 #include <concepts>
 #include <exception>
@@ -36,6 +37,15 @@ struct Unwrapped<std::expected<T, Error>> {
     using type = T;
 };
 
+template <class R>
+struct Awaited {
+    using type = R;
+};
+template <IsTask R>
+struct Awaited<R> {
+    using type = typename R::Value;
+};
+
 /// What an exception in flight says. Call in a handler.
 [[gnu::noinline, gnu::cold]] inline Error error_in_flight() {
 #ifdef __cpp_exceptions
@@ -60,5 +70,15 @@ struct Unwrapped<std::expected<T, Error>> {
 template <class F, class AnyCall = Call<SteadyClock>>
 using GuardedValue = typename detail::Unwrapped<
     std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>::type;
+
+/// Whether calling `F` gives a task: then it is guarded by `run_async`.
+template <class F, class AnyCall = Call<SteadyClock>>
+inline constexpr bool gives_task =
+    IsTask<std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>;
+
+/// As `GuardedValue`, also where `F` gives a task of that.
+template <class F, class AnyCall = Call<SteadyClock>>
+using AwaitedValue = typename detail::Unwrapped<typename detail::Awaited<
+    std::remove_cvref_t<decltype(detail::invoke_with(std::declval<F&>(), std::declval<AnyCall&>()))>>::type>::type;
 
 }  // namespace breakwater

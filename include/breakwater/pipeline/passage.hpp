@@ -1,0 +1,370 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/policy.hpp>
+#include <breakwater/result.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+/// One call's way through its policies, for a driver that cannot wait in the middle of it: goes on until an attempt is
+/// to be made or something waited for, says so, and is told when that is done.
+///
+///     for (Next next = passage.begin(); next != Next::over;) switch (next) { … next = passage.attempted(); … }
+///
+/// Decides exactly as the blocking driver does. Belongs to the coroutine that makes the call; stays where it is.
+template <class AnyCall, class T, class... P>
+class Passage {
+public:
+    enum class Next : std::uint8_t {
+        attempt,  ///< Make one: put what comes of it into `result()`, then `attempted()`.
+        wait,     ///< Until `wake_at()`, then `waited()`.
+        queue,    ///< Until `wake_at()` or the turn has come (`with_waiter`), then `queued()`.
+        over      ///< `result()` is the call's.
+    };
+
+    Passage(const std::tuple<P...>& policies, AnyCall& call) noexcept : policies_{policies}, call_{call} {}
+    Passage(const Passage&) = delete;
+    Passage& operator=(const Passage&) = delete;
+    ~Passage() {
+        while (inside_ > 0) at_policy(--inside_, [&]<std::size_t I>(Index<I>) { destroy<I>(); });
+    }
+
+    std::optional<Result<T>>& result() noexcept { return result_; }
+    Instant wake_at() const noexcept { return wake_at_; }
+
+    /// Calls `use(waiter)` with the queue's waiter of the policy that the call queues at.
+    template <class F>
+    void with_waiter(F use) {
+        at_policy(at_, [&]<std::size_t I>(Index<I>) {
+            if constexpr (requires { typename PolicyAt<I>::Waiter; }) use(*slot<I>().waiter);
+        });
+    }
+
+    Next begin() {
+        if (is_over()) {
+            result_.emplace(fail(why_over()));
+            return finish();
+        }
+        return enter<0>();
+    }
+
+    Next attempted() {
+        call_.now.forget();  // time has passed
+        if (call_.is_observed()) [[unlikely]]
+            report_attempt();
+        return leave<sizeof...(P)>();
+    }
+
+    Next waited() {
+        call_.now.forget();
+        Next next{};
+        if (after_) {
+            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = again<I>(); });
+        } else {
+            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = ask_again<I>(); });
+        }
+        return next;
+    }
+
+    Next queued() {
+        call_.now.forget();
+        Next next{};
+        at_policy(at_, [&]<std::size_t I>(Index<I>) {
+            if constexpr (requires { typename PolicyAt<I>::Waiter; }) next = take_turn<I>();
+        });
+        return next;
+    }
+
+private:
+    template <std::size_t I>
+    using Index = std::integral_constant<std::size_t, I>;
+    template <std::size_t I>
+    using PolicyAt = std::tuple_element_t<I, std::tuple<P...>>;
+
+    /// Room for a policy's lane, which is there only while the call is inside the policy.
+    template <class Policy>
+    struct Slot {
+        Slot() noexcept {}
+        ~Slot() {}
+        union {
+            typename Policy::Lane lane;
+        };
+    };
+    template <class Policy>
+        requires requires { typename Policy::Waiter; }
+    struct Slot<Policy> {
+        Slot() noexcept {}
+        ~Slot() {}
+        union {
+            typename Policy::Lane lane;
+        };
+        std::optional<typename Policy::Waiter> waiter;
+    };
+
+    template <std::size_t I>
+    auto& slot() noexcept {
+        return std::get<I>(slots_);
+    }
+    template <std::size_t I>
+    const PolicyAt<I>& policy() const noexcept {
+        return std::get<I>(policies_);
+    }
+
+    template <class F>
+    static void at_policy(std::size_t at, F use) {
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (void)((at == I && (use(Index<I>{}), true)) || ...);
+        }(std::index_sequence_for<P...>{});
+    }
+
+    // Inwards.
+
+    template <std::size_t I>
+    Next enter() {
+        if constexpr (I == sizeof...(P)) {
+            return attempt();
+        } else {
+            std::construct_at(&slot<I>().lane);
+            inside_ = I + 1;
+            if constexpr (requires { policy<I>().glance(slot<I>().lane, call_); }) {
+                if (policy<I>().glance(slot<I>().lane, call_)) [[likely]]
+                    return enter<I + 1>();
+            }
+            const Before before = policy<I>().before(slot<I>().lane, call_);
+            if (before.kind == Before::Kind::proceed) [[likely]]
+                return enter<I + 1>();
+            return stopped_by<I>(before);
+        }
+    }
+
+    /// The policy has not said proceed.
+    template <std::size_t I>
+    Next stopped_by(const Before& before) {
+        switch (before.kind) {
+            case Before::Kind::proceed: return enter<I + 1>();
+            case Before::Kind::answer:
+                if constexpr (requires { policy<I>().answer(slot<I>().lane, call_); }) {
+                    result_.emplace(policy<I>().answer(slot<I>().lane, call_));
+                    return leave<I>();
+                }
+                break;
+            case Before::Kind::wait:
+                if (!may_wait(before.delay)) break;
+                if (before.delay > Duration{0}) return sleep<I>(before.delay);
+                return ask_again<I>();
+            case Before::Kind::queue:
+                if constexpr (requires { typename PolicyAt<I>::Waiter; }) {
+                    refusal_ = reject(before.code);
+                    if (call_.probing) return refuse<I>(refusal_);
+                    began_ = call_.now();
+                    auto& waiter = slot<I>().waiter.emplace();
+                    if (!policy<I>().enqueue(waiter)) {
+                        slot<I>().waiter.reset();
+                        return refuse<I>(refusal_);
+                    }
+                    at_ = I;
+                    wake_at_ = std::min(began_ + before.delay, call_.deadline);
+                    return Next::queue;
+                }
+                break;
+            case Before::Kind::reject: break;
+        }
+        return refuse<I>(before);
+    }
+
+    bool may_wait(Duration delay) noexcept {
+        delay_ = delay;
+        after_ = false;
+        return !call_.probing && call_.remaining() > delay;
+    }
+    template <std::size_t I>
+    Next sleep(Duration delay) {
+        at_ = I;
+        wake_at_ = call_.now() + delay;
+        return Next::wait;
+    }
+
+    /// The wait that the policy has asked for is over.
+    template <std::size_t I>
+    Next ask_again() {
+        for (;;) {
+            if (is_over()) return end<I>(why_over());
+            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = delay_});
+            if (auto refused = reask(std::make_index_sequence<I>{})) return end<I>(*std::move(refused));
+            const Before before = policy<I>().before(slot<I>().lane, call_);
+            if (before.kind == Before::Kind::proceed) return enter<I + 1>();
+            if (before.kind != Before::Kind::wait || !may_wait(before.delay)) return refuse<I>(before);
+            if (before.delay > Duration{0}) return sleep<I>(before.delay);
+        }
+    }
+
+    template <std::size_t I>
+    Next take_turn() {
+        auto& own = slot<I>();
+        const bool is_admitted = policy<I>().settle(own.lane, *own.waiter);
+        own.waiter.reset();
+        if (!is_admitted) return is_over() ? end<I>(why_over()) : refuse<I>(refusal_);
+        if (call_.is_observed()) {
+            const Duration waited = call_.now() - began_;
+            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
+        }
+        call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
+        if (auto refused = reask(std::make_index_sequence<I>{})) return end<I>(*std::move(refused));
+        return enter<I + 1>();
+    }
+
+    /// Asks the policies outside whether what they have admitted still stands.
+    template <std::size_t... I>
+    std::optional<Error> reask(std::index_sequence<I...>) {
+        std::optional<Error> refused;
+        (void)(reask_one<I>(refused) && ...);
+        return refused;
+    }
+    template <std::size_t I>
+    bool reask_one(std::optional<Error>& refused) {
+        if constexpr (requires { policy<I>().reask(slot<I>().lane, call_); }) {
+            const Before before = policy<I>().reask(slot<I>().lane, call_);
+            if (before.kind != Before::Kind::proceed) refused = refusal<I>(before);
+        }
+        return !refused;
+    }
+
+    Next attempt() {
+        if (is_over()) [[unlikely]] {
+            result_.emplace(fail(why_over()));
+            return leave<sizeof...(P)>();
+        }
+        ++call_.attempt;
+        call_.attempt_began = call_.now.if_read();
+        if (call_.is_observed()) [[unlikely]] {
+            call_.attempt_began = call_.now();
+            call_.emit({.kind = EventKind::attempt_started});
+        }
+        return Next::attempt;
+    }
+    void report_attempt() {
+        const Duration took = call_.attempt_took = call_.now() - call_.attempt_began;
+        if (*result_) {
+            call_.emit({.kind = EventKind::attempt_ended, .took = took});
+        } else {
+            call_.emit({.kind = EventKind::attempt_ended,
+                        .code = result_->error().code(),
+                        .status = result_->error().status(),
+                        .took = took});
+        }
+    }
+
+    // Outwards.
+
+    template <std::size_t I>
+    Next refuse(const Before& before) {
+        return end<I>(refusal<I>(before));
+    }
+    /// The call goes back with an error from here, not having been inside.
+    template <std::size_t I>
+    Next end(Error error) {
+        result_.emplace(fail(std::move(error)));
+        return leave<I>();
+    }
+
+    /// The call leaves policy `I`, if there is one, and has come back to the one before.
+    template <std::size_t I>
+    Next leave() {
+        if constexpr (I < sizeof...(P)) {
+            inside_ = I;
+            destroy<I>();
+        }
+        if constexpr (I == 0) {
+            return finish();
+        } else {
+            const After after = policy<I - 1>().after(slot<I - 1>().lane, call_, *result_);
+            if (!after.again) [[likely]]
+                return leave<I - 1>();
+            after_ = true;
+            if (after.delay > Duration{0}) return sleep<I - 1>(after.delay);
+            return again<I - 1>();
+        }
+    }
+
+    /// Once more into policy `I`.
+    template <std::size_t I>
+    Next again() {
+        if (is_over()) {
+            result_.emplace(fail(cut_short(why_over())));
+            return leave<I>();
+        }
+        call_.attempt_began = Instant::max();
+        return enter<I + 1>();
+    }
+
+    template <std::size_t I>
+    void destroy() noexcept {
+        auto& own = slot<I>();
+        if constexpr (requires { own.waiter; }) own.waiter.reset();
+        std::destroy_at(&own.lane);
+    }
+
+    Next finish() {
+        if (!*result_) [[unlikely]]
+            result_->error().set_attempts(call_.attempt);
+        return Next::over;
+    }
+
+    /// The last real error, cut short. A cancelled call is cancelled, whatever failed before.
+    Error cut_short(Error by) const {
+        if (*result_) return by;
+        const Error& last = result_->error();
+        if (by.code() != Errc::cancelled) return std::move(Error{last}.set_stopped_by(by.code()));
+        return std::move(Error{Errc::cancelled, "the last error was: " + last.message()}
+                             .set_attempts(last.attempts())
+                             .set_sent(last.sent()));
+    }
+
+    template <std::size_t I>
+    Error refusal(const Before& before) {
+        Error error = [&] {
+            if constexpr (requires { policy<I>().refusal(slot<I>().lane, call_, before); }) {
+                return policy<I>().refusal(slot<I>().lane, call_, before);
+            } else {
+                return refusal_by(name_of(policy<I>()), before);
+            }
+        }();
+        if (call_.is_observed()) {
+            call_.emit({.kind = EventKind::permit_refused,
+                        .policy = name_of(policy<I>()),
+                        .code = error.code(),
+                        .delay = error.retry_after()});
+        }
+        return error;
+    }
+
+    bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
+    Error why_over() const noexcept {
+        return Error{call_.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
+    }
+
+    const std::tuple<P...>& policies_;
+    AnyCall& call_;
+    std::optional<Result<T>> result_;
+    std::tuple<Slot<P>...> slots_;
+    std::size_t inside_ = 0;  // of how many policies
+    std::size_t at_ = 0;      // of a wait: the policy that has asked for it
+    bool after_ = false;      // it has done so after an attempt
+    Duration delay_{};
+    Before refusal_{};  // of a turn that does not come
+    Instant began_{};
+    Instant wake_at_{};
+};
+
+}  // namespace breakwater

@@ -1,0 +1,228 @@
+// Random calls through random policies: the coroutine driver decides, reports and waits as the blocking one does.
+#include <catch_shim.hpp>
+
+#include <breakwater/attempt_forecast.hpp>
+#include <breakwater/bulkhead.hpp>
+#include <breakwater/circuit_breaker.hpp>
+#include <breakwater/deadline.hpp>
+#include <breakwater/fallback.hpp>
+#include <breakwater/pipeline.hpp>
+#include <breakwater/rate_limiter.hpp>
+#include <breakwater/retry.hpp>
+#include <breakwater/task/start.hpp>
+#include <breakwater/testing/manual_clock.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+namespace bw = breakwater;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What one driver has done, in words, and the chances it has met.
+struct World {
+    explicit World(std::uint32_t seed) : random{seed}, is_watched{seed % 3 != 0} {}
+
+    int pick(int n) { return static_cast<int>(random() % static_cast<std::uint32_t>(n)); }
+    void tell(const std::string& words) {
+        story += std::to_string(clock.now().time_since_epoch().count()) + " " + words + "\n";
+    }
+
+    bw::ManualClock clock;
+    bw::MemoryStore<bw::ManualClock> store{clock};
+    std::mt19937 random;
+    const bool is_watched;
+    std::string story;
+    std::stop_source stop;
+};
+
+/// A policy that says anything at any time, and never more than so many waits.
+class Whim {
+public:
+    struct Lane {
+        int waits = 0;
+        int again = 0;
+    };
+    class Waiter {
+    public:
+        template <bw::Clock C>
+        void wait(const C& clock, bw::Instant until, const std::stop_token& stop) {
+            const std::stop_callback link{stop, [this] { turn_.request_stop(); }};
+            clock.wait_until(until, turn_.get_token());
+        }
+        std::stop_source turn() const { return turn_; }
+
+    private:
+        friend Whim;
+        std::stop_source turn_;
+        bool is_granted_ = false;
+    };
+
+    Whim(std::string name, World& world) : name_{std::move(name)}, world_{&world} {}
+
+    std::string_view name() const { return name_; }
+    bool glance(Lane&, auto&) const { return world_->pick(3) == 0; }
+    bw::Before before(Lane& lane, auto& call) const {
+        const int choice = world_->pick(12);
+        world_->tell(name_ + " before " + std::to_string(choice));
+        if (world_->pick(40) == 0) call.probing = true;
+        if (world_->pick(60) == 0) world_->stop.request_stop();
+        switch (choice) {
+            case 0: return bw::reject(bw::Errc::rate_limited, 3s);
+            case 1: return bw::answer_now;
+            case 2:
+            case 3:
+                if (lane.waits++ < 2)
+                    return bw::wait_for(std::chrono::milliseconds{world_->pick(700)}, bw::Errc::rate_limited);
+                break;
+            case 4:
+            case 5: return bw::queue_for(std::chrono::milliseconds{world_->pick(700)}, bw::Errc::bulkhead_full);
+            default: break;
+        }
+        return bw::proceed;
+    }
+    bw::Before reask(Lane&, auto&) const {
+        const bool stands = world_->pick(5) != 0;
+        world_->tell(name_ + (stands ? " stands" : " has changed its mind"));
+        return stands ? bw::proceed : bw::reject(bw::Errc::circuit_open);
+    }
+    bool enqueue(Waiter& waiter) const {
+        waiter.is_granted_ = world_->pick(2) == 0;
+        if (waiter.is_granted_) waiter.turn_.request_stop();
+        const bool has_room = world_->pick(6) != 0;
+        world_->tell(name_ + (has_room ? " queues" : " is full"));
+        return has_room;
+    }
+    bool settle(Lane&, Waiter& waiter) const {
+        world_->tell(name_ + (waiter.is_granted_ ? " grants" : " does not grant"));
+        return waiter.is_granted_;
+    }
+    bw::Result<int> answer(Lane&, auto&) const {
+        return world_->pick(2) ? bw::Result<int>{7} : bw::fail(bw::Errc::bad_result);
+    }
+    bw::Error refusal(Lane&, auto&, const bw::Before& before) const { return bw::refusal_by(name_, before); }
+    bw::After after(Lane& lane, auto&, auto& result) const {
+        const int choice = world_->pick(6);
+        world_->tell(name_ + " after " + std::to_string(choice) + (result ? "" : " " + result.error().message()));
+        if (choice == 0 && lane.again++ < 2) return bw::again_after(std::chrono::milliseconds{world_->pick(3) * 400});
+        if (choice == 1) result = bw::fail(bw::Errc::failure);
+        return bw::done;
+    }
+
+private:
+    std::string name_;
+    World* world_;
+};
+
+bw::Result<int> attempt(World& world) {
+    world.tell("attempt");
+    world.clock.advance(std::chrono::milliseconds{world.pick(300)});
+    switch (world.pick(12)) {
+        case 0: return bw::fail(bw::Errc::http_status);
+        case 1: return bw::fail(std::move(bw::Error{bw::Errc::connect_failed}.set_retry_after(2s)));
+        case 2: return bw::fail(bw::Errc::attempt_timeout);
+        case 3: return bw::fail(bw::Errc::invalid_request);
+        case 4: throw std::runtime_error{"thrown"};
+        case 5:
+            if (world.pick(8) == 0) world.stop.request_stop();
+            return bw::fail(bw::Errc::receive_failed);
+        default: return world.pick(100);
+    }
+}
+
+bw::Observe watcher(World& world) {
+    if (!world.is_watched) return bw::Observe{{}};
+    return bw::Observe{[&world](const bw::Event& event) {
+        std::string words = "event " + std::string{to_string(event.kind)} + " by " + std::string{event.policy};
+        if (event.code) words += " " + std::string{to_string(*event.code)};
+        if (event.delay) words += " delay " + std::to_string(event.delay->count());
+        if (event.took) words += " took " + std::to_string(event.took->count());
+        words += " attempt " + std::to_string(event.attempt) + "/" + std::to_string(event.max_attempts);
+        words += " at " + std::to_string(event.at.time_since_epoch().count());
+        world.tell(words);
+    }};
+}
+
+enum class Through { blocking, coroutine };
+
+template <class Guard>
+void call(World& world, const Guard& guard, Through driver) {
+    bw::CallOptions<int> options{.stop = world.stop.get_token(), .resendable = world.pick(4) != 0};
+    if (world.pick(2)) options.deadline = std::chrono::milliseconds{world.pick(2'000)};
+    if (world.pick(4) == 0) options.fallback = [](const bw::Error&) { return 5; };
+    if (world.pick(30) == 0) world.stop.request_stop();
+    bw::Result<int> result;
+    if (driver == Through::blocking)
+        result = guard.run([&] { return attempt(world); }, options);
+    else
+        result = bw::sync_wait<bw::Result<int>>(
+            guard.run_async([&]() -> bw::Task<bw::Result<int>> { co_return attempt(world); }, options));
+    world.tell(result ? "result " + std::to_string(*result) : "error " + result.error().message());
+    if (!result) world.tell("attempts " + std::to_string(result.error().attempts()));
+    world.stop = {};
+    world.clock.advance(std::chrono::milliseconds{world.pick(500)});
+}
+
+void whims(World& world, Through driver) {
+    const bw::Pipeline guard{bw::UseClock{world.clock}, watcher(world), Whim{"outer", world}, Whim{"middle", world},
+                             Whim{"inner", world}};
+    for (int i = 0; i < 40; ++i) call(world, guard, driver);
+}
+
+void everything(World& world, Through driver) {
+    const auto ms = [&](int most) { return std::chrono::milliseconds{1 + world.pick(most)}; };
+    const bw::Pipeline guard{
+        watcher(world),
+        bw::Fallback{[](const bw::Error& error) -> bw::Result<int> { return bw::fail(error); }},
+        bw::Deadline{ms(20'000)},
+        bw::Retry{{.max_retries = static_cast<std::uint32_t>(world.pick(5)),
+                   .backoff = {.base = ms(500), .cap = 2s},
+                   .max_elapsed = ms(9'000),
+                   .seed = 7}},
+        bw::CircuitBreaker{{.name = "b",
+                            .trip = bw::ConsecutiveFailures{static_cast<std::uint32_t>(1 + world.pick(4))},
+                            .recovery_timeout = ms(3'000),
+                            .probe_lease = 60s,
+                            .seed = 3},
+                           world.store},
+        bw::Bulkhead{{.max_concurrent = 1, .max_queue = 1, .max_wait = ms(500)}},
+        bw::RateLimiter{{.algorithm = bw::TokenBucket{.permits = 3, .period = 1s, .burst = 3}, .max_wait = ms(2'000)},
+                        world.store}};
+    for (int i = 0; i < 40; ++i) call(world, guard, driver);
+}
+
+std::string story_of(void (*calls)(World&, Through), Through driver, std::uint32_t seed) {
+    World world{seed};
+    calls(world, driver);
+    for (const bw::Duration wait : world.clock.waits()) world.tell("waited " + std::to_string(wait.count()));
+    return world.story;
+}
+
+/// Where two stories part, with what came before; empty if they do not.
+std::string where_they_part(const std::string& one, const std::string& other) {
+    if (one == other) return {};
+    std::size_t at = 0;
+    while (at < one.size() && at < other.size() && one[at] == other[at]) ++at;
+    const std::size_t from = at < 1'500 ? 0 : at - 1'500;
+    return "..." + one.substr(from, at - from) + "\nONE: " + one.substr(at, 300) + "\nOTHER: " + other.substr(at, 300);
+}
+
+}  // namespace
+
+TEST_CASE("both drivers decide, report and wait alike") {
+    for (const auto calls : {&whims, &everything}) {
+        for (std::uint32_t seed = 0; seed < 150; ++seed) {
+            const std::string blocking = story_of(calls, Through::blocking, seed);
+            const std::string asynchronous = story_of(calls, Through::coroutine, seed);
+            INFO("seed " << seed << where_they_part(blocking, asynchronous));
+            REQUIRE((asynchronous == blocking));
+        }
+    }
+}
