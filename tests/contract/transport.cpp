@@ -5,6 +5,7 @@
 #include <breakwater/testing/scripted_transport.hpp>
 #include <breakwater/transport/curl.hpp>
 
+#include <async_calls.hpp>
 #include <catch_shim.hpp>
 
 #include <cstddef>
@@ -59,6 +60,15 @@ bw::Request parse(const std::string& text) {
     return request;
 }
 
+/// The asynchronous face of `CurlTransport` as a transport.
+struct AsyncFace {
+    bw::Result<bw::Response> send(const bw::Request& request, const bw::SendOptions& options) const {
+        return test::send_async(transport, request, options);
+    }
+    bw::CurlTransport transport{};
+};
+
+template <bw::Transport T>
 class CurlWorld {
 public:
     CurlWorld()
@@ -69,7 +79,7 @@ public:
               return connection.send(wants_body ? answer_ : answer_.substr(0, end));
           })} {}
 
-    bw::CurlTransport transport() const { return transport_; }
+    T transport() const { return transport_; }
     std::string url(std::string_view target) const { return server_->url(target); }
     void answer_with(const bw::Response& response) {
         std::string fields;
@@ -87,7 +97,7 @@ public:
 private:
     std::mutex mutex_;
     std::string answer_;
-    bw::CurlTransport transport_{};
+    T transport_{};
     std::unique_ptr<bw::test::RawServer> server_;
 };
 
@@ -107,7 +117,11 @@ private:
 }  // namespace
 
 TEST_CASE("CurlTransport keeps the transport contract") {
-    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld>(); });
+    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld<bw::CurlTransport>>(); });
+}
+
+TEST_CASE("the asynchronous face of CurlTransport keeps it, too") {
+    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld<AsyncFace>>(); });
 }
 
 TEST_CASE("ScriptedTransport keeps the transport contract") {

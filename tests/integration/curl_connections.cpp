@@ -1,21 +1,17 @@
 #include "certificates.hpp"
+#include "http2_server.hpp"
 #include "raw_server.hpp"
 
 #include <breakwater/transport/curl.hpp>
 
 #include <catch_shim.hpp>
 
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <barrier>
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-
 #include <memory>
 #include <string>
 #include <thread>
@@ -25,14 +21,11 @@ namespace bw = breakwater;
 using namespace std::chrono_literals;
 using bw::Errc;
 using bw::test::Connection;
-using bw::test::Listener;
+using bw::test::Http2Server;
+using bw::test::open_descriptors;
 using bw::test::RawServer;
 
 namespace {
-
-std::size_t open_descriptors() {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}));
-}
 
 /// Sends from so many threads that all exchanges are under way at the same time.
 void send_at_once(const bw::CurlTransport& transport, const std::string& url, int threads) {
@@ -48,60 +41,6 @@ std::unique_ptr<RawServer> answers_together(int together) {
             return c.send(bw::test::answer(200, "x"));
         });
 }
-
-/// nghttpd, if it is installed, serving one file named `hello`.
-class Http2Server {
-public:
-    explicit Http2Server(const bw::test::CertificateAuthority* authority) {
-        std::ofstream{directory_ / "hello"} << "over HTTP/2";
-        {
-            port_ = Listener{}.port();
-        }
-        std::vector<std::string> arguments{"nghttpd", "-a", "127.0.0.1", "-d", (directory_ / "").string()};
-        if (authority == nullptr) arguments.emplace_back("--no-tls");
-        arguments.push_back(std::to_string(port_));
-        if (authority != nullptr) {
-            const auto files = authority->write_files("IP:127.0.0.1");
-            arguments.insert(arguments.end(), {files.key, files.certificate});
-        }
-        std::vector<char*> argv;
-        for (std::string& argument : arguments) argv.push_back(argument.data());
-        argv.push_back(nullptr);
-        child_ = ::fork();
-        if (child_ == 0) {
-            ::execvp(argv[0], argv.data());
-            ::execv("/usr/sbin/nghttpd", argv.data());
-            ::_exit(127);
-        }
-    }
-    ~Http2Server() {
-        ::kill(child_, SIGKILL);
-        ::waitpid(child_, nullptr, 0);
-    }
-    Http2Server(const Http2Server&) = delete;
-    Http2Server& operator=(const Http2Server&) = delete;
-
-    std::string address() const { return "127.0.0.1:" + std::to_string(port_) + "/"; }
-
-    /// False if it is not installed.
-    bool wait_until_ready() const {
-        const sockaddr_in address = bw::test::loopback(port_);
-        for (int i = 0; i < 400; ++i) {
-            if (::waitpid(child_, nullptr, WNOHANG) != 0) return false;
-            const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
-            const int result = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-            ::close(probe);
-            if (result == 0) return true;
-            std::this_thread::sleep_for(10ms);
-        }
-        return false;
-    }
-
-private:
-    bw::test::TemporaryDirectory directory_;
-    std::uint16_t port_ = 0;
-    pid_t child_ = -1;
-};
 
 }  // namespace
 
@@ -220,10 +159,12 @@ TEST_CASE("HTTP/2 is spoken where the server offers it over TLS, and without ask
     CHECK((!old || old->http_version == "1.1"));  // nghttpd itself speaks HTTP/2 only
 
     const bw::CurlTransport knows{{.http_version = bw::HttpVersion::http2_prior_knowledge}};
-    const auto answer = knows.send({.url = "http://" + clear_text.address() + "hello"});
-    REQUIRE(answer);
-    CHECK(answer->http_version == "2");
-    CHECK(answer->body == "over HTTP/2");
+    for (int i = 0; i < 3; ++i) {
+        const auto answer = knows.send({.url = "http://" + clear_text.address() + "hello"});
+        REQUIRE(answer);
+        CHECK(answer->http_version == "2");
+        CHECK(answer->body == "over HTTP/2");
+    }
 }
 
 TEST_CASE("an HTTP/2 server that goes away is an error, not a second try") {

@@ -68,6 +68,8 @@ TEST_CASE("bad curl options are named") {
     CHECK(message({.ca_file = ""}) == "curl.ca_file: must be a path, got \"\"");
     CHECK(message({.user_agent = "a\r\nX: b"}) == "curl.user_agent: must be printable ASCII, got other characters");
     CHECK(message({.max_idle = 0}) == "curl.max_idle: must be 1 to 10000, got 0");
+    CHECK(message({.max_connections_per_host = 0}) == "curl.max_connections_per_host: must be 1 to 100000, got 0");
+    CHECK(message({.max_connections = 100'001}) == "curl.max_connections: must be 1 to 100000, got 100001");
     CHECK(message({.max_idle_time = 500ms}) == "curl.max_idle_time: must be 1s to 24h, got 500ms");
     CHECK(message({.max_header_bytes = 1}) == "curl.max_header_bytes: must be 1024 to 16777216, got 1");
     CHECK_THROWS_AS(bw::CurlTransport{{.max_idle = 0}}, bw::Exception);

@@ -1,10 +1,12 @@
-// Every phase of an exchange ends at once on a stop request and on its timeout. "At once" is 100 ms; the bounds here
-// are wider, for a busy machine, and far below what the phase would last without.
+// Every phase of an exchange ends at once on a stop request and on its timeout, of a blocking and of an asynchronous
+// one. "At once" is 100 ms; the bounds here are wider, for a busy machine, and far below what the phase would last
+// without.
 #include "certificates.hpp"
 #include "raw_server.hpp"
 
 #include <breakwater/transport/curl.hpp>
 
+#include <async_calls.hpp>
 #include <catch_shim.hpp>
 
 #include <dlfcn.h>
@@ -42,6 +44,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto far_below = 500ms;  // without a wake-up libcurl looks once a second
 
+/// One of the transport's two faces.
+using Send = bw::Result<bw::Response> (*)(const bw::CurlTransport&, bw::Request, bw::SendOptions);
+bw::Result<bw::Response> send_blocking(const bw::CurlTransport& transport, bw::Request request,
+                                       bw::SendOptions options) {
+    return transport.send(request, options);
+}
+
 /// A service that lets an exchange hang in one phase.
 struct Phase {
     std::string name;
@@ -73,6 +82,7 @@ std::vector<Phase> phases() {
 }  // namespace
 
 TEST_CASE("a stop request ends an exchange at once in every phase") {
+    const Send send_by = GENERATE(&send_blocking, &test::send_async);
     for (const Phase& phase : phases()) {
         INFO(phase.name);
         // The best of several: a busy machine may hold up one, and be in an earlier phase still (loading certificates
@@ -90,8 +100,8 @@ TEST_CASE("a stop request ends an exchange at once in every phase") {
                     stopped = Clock::now();
                     source.request_stop();
                 }};
-                answer = transport.send({.url = phase.url},
-                                        {.stop = source.get_token(), .timeout = 30s, .connect_timeout = 30s});
+                answer = send_by(transport, {.url = phase.url},
+                                 {.stop = source.get_token(), .timeout = 30s, .connect_timeout = 30s});
                 ended = Clock::now();
             }
             REQUIRE_FALSE(answer);
@@ -104,11 +114,12 @@ TEST_CASE("a stop request ends an exchange at once in every phase") {
 }
 
 TEST_CASE("the attempt timeout ends an exchange in every phase and says whether it was sent") {
+    const Send send_by = GENERATE(&send_blocking, &test::send_async);
     for (const Phase& phase : phases()) {
         INFO(phase.name);
         const bw::CurlTransport transport;
         const auto began = Clock::now();
-        const auto answer = transport.send({.url = phase.url}, {.timeout = 150ms, .connect_timeout = 30s});
+        const auto answer = send_by(transport, {.url = phase.url}, {.timeout = 150ms, .connect_timeout = 30s});
         const auto took = Clock::now() - began;
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::attempt_timeout);
@@ -119,11 +130,12 @@ TEST_CASE("the attempt timeout ends an exchange in every phase and says whether 
 }
 
 TEST_CASE("the connect timeout covers resolving, connecting and TLS, and nothing after") {
+    const Send send_by = GENERATE(&send_blocking, &test::send_async);
     for (const Phase& phase : phases()) {
         INFO(phase.name);
         const bw::CurlTransport transport;
         const auto began = Clock::now();
-        const auto answer = transport.send({.url = phase.url}, {.timeout = 400ms, .connect_timeout = 150ms});
+        const auto answer = send_by(transport, {.url = phase.url}, {.timeout = 400ms, .connect_timeout = 150ms});
         const auto took = Clock::now() - began;
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == (phase.before_sending ? Errc::connect_timeout : Errc::attempt_timeout));
@@ -133,31 +145,33 @@ TEST_CASE("the connect timeout covers resolving, connecting and TLS, and nothing
 }
 
 TEST_CASE("a timeout that is over already, or below a millisecond, still ends in its error") {
+    const Send send_by = GENERATE(&send_blocking, &test::send_async);
     const auto server = RawServer::answering(bw::test::answer(200, ""));
     const bw::CurlTransport transport;
     for (const bw::Duration timeout : {bw::Duration{-1s}, bw::Duration{0}}) {
-        const auto answer = transport.send({.url = server->url()}, {.timeout = timeout});
+        const auto answer = send_by(transport, {.url = server->url()}, {.timeout = timeout});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::attempt_timeout);
         CHECK(answer.error().sent() == Sent::no);
-        CHECK(transport.send({.url = server->url()}, {.connect_timeout = timeout}).error().code() ==
+        CHECK(send_by(transport, {.url = server->url()}, {.connect_timeout = timeout}).error().code() ==
               Errc::connect_timeout);
     }
     CHECK(server->connections() == 0);
     const bw::test::FullListener full;
-    CHECK(transport.send({.url = full.url()}, {.timeout = 10us}).error().code() == Errc::attempt_timeout);
-    CHECK(transport.send({.url = server->url()}, {.timeout = bw::Duration::max()}));
+    CHECK(send_by(transport, {.url = full.url()}, {.timeout = 10us}).error().code() == Errc::attempt_timeout);
+    CHECK(send_by(transport, {.url = server->url()}, {.timeout = bw::Duration::max()}));
 }
 
 TEST_CASE("a transport works on after an exchange was broken off") {
+    const Send send_by = GENERATE(&send_blocking, &test::send_async);
     const auto server = RawServer::http([](Connection& connection, const std::string& request) {
         if (request.starts_with("GET /hang")) connection.wait_for_close();
         return connection.send(bw::test::answer(200, "fine"));
     });
     const bw::CurlTransport transport;
     for (int i = 0; i < 3; ++i) {
-        CHECK_FALSE(transport.send({.url = server->url("/hang")}, {.timeout = 20ms}));
-        const auto answer = transport.send({.url = server->url("/fine")}, {.timeout = 10s});
+        CHECK_FALSE(send_by(transport, {.url = server->url("/hang")}, {.timeout = 20ms}));
+        const auto answer = send_by(transport, {.url = server->url("/fine")}, {.timeout = 10s});
         REQUIRE(answer);
         CHECK(answer->body == "fine");
     }

@@ -65,13 +65,16 @@ TEST_CASE("every option of the transport is read from its section of the client'
             "no_proxy": "internal.test,127.0.0.1",
             "user_agent": "dairy/1.0",
             "max_idle": 3,
+            "max_connections_per_host": 20,
+            "max_connections": 100,
             "max_idle_time": "20s",
             "max_header_bytes": "64KiB"
         }
     })");
     // A new option does not fit these names: read it and ask for it here.
     const auto [http_version, tls_verification, ca_file, ca_directory, min_tls_version, certificate, proxy, no_proxy,
-                unix_socket, user_agent, max_idle, max_idle_time, max_header_bytes] = good(document);
+                unix_socket, user_agent, max_idle, max_connections_per_host, max_connections, max_idle_time,
+                max_header_bytes] = good(document);
     CHECK(http_version == bw::HttpVersion::http1_1);
     CHECK(tls_verification == bw::TlsVerification::none);
     CHECK(ca_file == "/etc/ca.pem");
@@ -86,6 +89,8 @@ TEST_CASE("every option of the transport is read from its section of the client'
     CHECK_FALSE(unix_socket);
     CHECK(user_agent == "dairy/1.0");
     CHECK(max_idle == 3);
+    CHECK(max_connections_per_host == 20);
+    CHECK(max_connections == 100);
     CHECK(max_idle_time == 20s);
     CHECK(max_header_bytes == std::size_t{64} << 10);
 

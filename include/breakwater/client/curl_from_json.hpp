@@ -60,6 +60,8 @@ void read_curl_options(const Member& member, CurlOptions& options) {
     member("unix_socket", options.unix_socket);
     member("user_agent", options.user_agent);
     member("max_idle", options.max_idle);
+    member("max_connections_per_host", options.max_connections_per_host);
+    member("max_connections", options.max_connections);
     member("max_idle_time", options.max_idle_time);
     member("max_header_bytes", [&](const Reader& own) { own.read_size(options.max_header_bytes); });
 }

@@ -1,17 +1,23 @@
 #pragma once
 
+#include <breakwater/event_loop/loop_thread.hpp>
+#include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/transport/counts.hpp>
+#include <breakwater/transport/curl/counter.hpp>
+#include <breakwater/transport/curl/engine.hpp>
 #include <breakwater/transport/curl/global.hpp>
 #include <breakwater/transport/curl/options.hpp>
 #include <breakwater/transport/curl/pool.hpp>
+#include <breakwater/transport/curl/sending.hpp>
 #include <breakwater/transport/transport.hpp>
 
 #include <chrono>
 #include <memory>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace breakwater {
@@ -19,8 +25,10 @@ namespace breakwater {
 /// HTTP/1.1 and HTTP/2 through libcurl. A thread-safe handle: copies share idle connections.
 ///
 /// - Each thread that sends has a libcurl handle of its own for the time, taken from a pool and given back; a
-/// connection
-///   is kept alive and used again, by any thread. HTTP/2 exchanges of several threads do not share a connection.
+///   connection is kept alive and used again, by any thread. HTTP/2 exchanges of several threads do not share one.
+/// - Any number of `async_send` are under way on one thread, the engine, which is started on first use. It keeps
+///   connections of its own; HTTP/2 exchanges share them. When the last copy goes, what is under way completes as
+///   `Errc::cancelled` and the thread is joined; when it goes on the engine's thread, that ends later by itself.
 /// - Speaks http and https only; certificates are verified; no redirects, cookies, .netrc, alt-svc, or `http_proxy`
 ///   and its like from the environment.
 /// - Never sends a request twice, of any method: libcurl's habit of repeating it on a new connection when a reused one
@@ -36,15 +44,16 @@ namespace breakwater {
 /// - Timeouts count in milliseconds, rounded up. A stop request or timeout ends the exchange at once; a name being
 ///   resolved then goes on in a thread of libcurl's, whose answer nobody takes.
 /// - A child process may go on using a transport from before a `fork`: it makes new connections, and what it inherited
-///   (descriptors and memory of the idle handles) stays unused until it ends.
+///   (descriptors and memory of the idle handles) stays unused until it ends. Nothing there completes what was under
+///   way.
 class CurlTransport {
 public:
     /// Throws `Exception` with `Errc::invalid_options`, or with `Errc::transport_failed` if this libcurl cannot do it.
     explicit CurlTransport(CurlOptions options = {}) {
         if (auto valid = validate(options); !valid) throw Exception{std::move(valid.error())};
         curl::initialize();
-        pool_ = std::make_shared<curl::Pool>(std::move(options));
-        pool_->give_back(pool_->take());  // what libcurl refuses shows here, not in the first call
+        shared_ = std::make_shared<Shared>(std::move(options));
+        shared_->pool.give_back(shared_->pool.take());  // what libcurl refuses shows here, not in the first call
     }
 
     /// The same without exceptions.
@@ -56,24 +65,58 @@ public:
         }
     }
 
-    /// Makes one exchange; see `Transport`. Throws nothing but `std::bad_alloc`.
+    /// Makes one exchange; see `Transport`. Throws nothing but `std::bad_alloc`. On the engine's thread it is refused
+    /// with `Errc::would_deadlock`: all others would wait for it.
     Result<Response> send(const Request& request, const SendOptions& options = {}) const {
+        if (shared_->engine.is_here()) return fail(Errc::would_deadlock);
         if (options.stop.stop_requested()) return fail(Error{Errc::cancelled}.set_sent(Sent::no));
         if (options.timeout <= Duration::zero()) return fail(Error{Errc::attempt_timeout}.set_sent(Sent::no));
         if (options.connect_timeout <= Duration::zero()) return fail(Errc::connect_timeout);
-        auto handle = pool_->take();
+        auto handle = shared_->pool.take();
         auto result = handle->exchange(request, options);
         if (const auto opened = handle->connections_opened())
-            pool_->count(*opened, result ? std::string_view{result->http_version} : "");
-        pool_->give_back(std::move(handle));
+            shared_->counter->count(*opened, result ? std::string_view{result->http_version} : "");
+        shared_->pool.give_back(std::move(handle));
         return result;
     }
 
+    /// The same, to be awaited: a `Result<Response>`, after which the coroutine goes on on the engine's thread. Any
+    /// thread. Both arguments, and the engine, have to stay until then: it takes no temporaries. A stop request is
+    /// heard within milliseconds; sinks and progress callbacks are called on the engine's thread and must not block.
+    curl::Sending async_send(const Request& request, const SendOptions& options) const {
+        return {engine(), request, options};
+    }
+    void async_send(Request&&, const SendOptions&) const = delete;
+    void async_send(const Request&, SendOptions&&) const = delete;
+    void async_send(Request&&, SendOptions&&) const = delete;
+
+    /// The engine's thread: for timers, and to be where `async_send` returns to. Starts it on first use, which throws
+    /// `std::system_error` where there can be no more threads. Stays while a copy of the transport does (in a forked
+    /// process it is another).
+    Scheduler& scheduler() const { return shared_->engine.get().loop(); }
+
     /// Answers, connections opened and reused, HTTP/2: since construction, of all copies. Never blocks.
-    TransportCounts counts() const noexcept { return pool_->counts(); }
+    TransportCounts counts() const noexcept { return shared_->counter->counts(); }
 
 private:
-    std::shared_ptr<curl::Pool> pool_;
+    struct Shared {
+        explicit Shared(CurlOptions given)
+            : options{std::move(given)}, engine{[this] { return std::make_shared<curl::Engine>(options, counter); }} {}
+        const CurlOptions options;
+        const std::shared_ptr<curl::Counter> counter = std::make_shared<curl::Counter>();
+        curl::Pool pool{options};
+        LoopThread<curl::Engine> engine;
+    };
+
+    curl::Engine* engine() const {
+        try {
+            return &shared_->engine.get();
+        } catch (const std::system_error&) {
+            return nullptr;
+        }
+    }
+
+    std::shared_ptr<Shared> shared_;
 };
 
 }  // namespace breakwater

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/http/sink.hpp>
@@ -62,5 +63,27 @@ concept Transport =
     std::copyable<T> && requires(const T& transport, const Request& request, const SendOptions& options) {
         { transport.send(request, options) } -> std::same_as<Result<Response>>;
     };
+
+/// A transport that can also send without blocking: `async_send(request, options)` can be awaited for what `send` would
+/// give; both arguments stay until then. A stop request ends the exchange within 10 ms; the end of the transport's last
+/// handle completes what is pending as `Errc::cancelled`. One that has a thread to go on by says so: `scheduler()`, on
+/// which calls through it sleep, too.
+template <class T>
+concept AsyncTransport =
+    Transport<T> && requires(const T& transport, const Request& request, const SendOptions& options) {
+        transport.async_send(request, options).await_ready();
+        { transport.async_send(request, options).await_resume() } -> std::same_as<Result<Response>>;
+    };
+
+/// A transport's own scheduler, or null.
+template <class T>
+Scheduler* scheduler_of(const T& transport) {
+    if constexpr (requires {
+                      { transport.scheduler() } -> std::convertible_to<Scheduler&>;
+                  })
+        return &transport.scheduler();
+    else
+        return nullptr;
+}
 
 }  // namespace breakwater

@@ -47,11 +47,16 @@ public:
     /// What the exchange came to, given libcurl's verdict.
     Result<Response> finish(CURLcode verdict);
 
-    /// The error of an exchange that was broken off at the caller's wish.
-    Error cancelled() noexcept {
+    /// The error of an exchange that was broken off for that reason.
+    Error broken_off(Errc reason) noexcept {
         transfer_.reset();
-        return Error{Errc::cancelled}.set_sent(sent());
+        return Error{reason}.set_sent(sent());
     }
+    /// The same at the caller's wish.
+    Error cancelled() noexcept { return broken_off(Errc::cancelled); }
+
+    /// Whether the request of the exchange may have reached the service.
+    Sent sent() const noexcept { return progress_.times_issued == 0 ? Sent::no : Sent::maybe; }
 
     /// How many connections the last exchange has opened: 0 if it reused one.
     long connections_opened() const noexcept {
@@ -62,6 +67,12 @@ public:
 
     CURL* get() const noexcept { return easy_.get(); }
     bool uses_tls() const noexcept { return settings_.uses_tls(); }
+    /// Whether this exchange may share a connection with others at the same time, if the server can do it.
+    bool may_multiplex() const noexcept {
+        return options_.http_version == HttpVersion::automatic
+                   ? uses_tls()
+                   : options_.http_version == HttpVersion::http2_prior_knowledge && !needs_own_connection_;
+    }
 
 private:
     struct Cleanup {
@@ -73,9 +84,9 @@ private:
         set_option(easy_.get(), option, value);
     }
 
+    void choose_connection();
     Result<void> set_body(const std::optional<Body>& body);
     void set_progress(const OnProgress* listener);
-    Sent sent() const noexcept { return progress_.times_issued == 0 ? Sent::no : Sent::maybe; }
 
     static int on_issue(void* self, char*, char*, int, int) noexcept;
     static std::size_t on_read(char* data, std::size_t size, std::size_t count, void* self) noexcept;
@@ -91,6 +102,7 @@ private:
     Progress progress_;
     std::optional<BodyTransfer> transfer_;  // of a body that is read while it is sent
     std::optional<Error> failure_;          // why a callback stopped the exchange
+    bool needs_own_connection_ = false;
     const OnProgress* listener_ = nullptr;
     breakwater::Progress told_{};
     char message_[CURL_ERROR_SIZE] = {};
@@ -174,6 +186,7 @@ inline Result<void> EasyHandle::prepare(const Request& request, const SendOption
         if (auto ready = set_body(request.body); !ready) return ready;
     }
     settings_.tell_timeouts(options);
+    choose_connection();
 
     failure_.reset();
     message_[0] = '\0';
@@ -182,6 +195,16 @@ inline Result<void> EasyHandle::prepare(const Request& request, const SendOption
                   options_.max_header_bytes, options.max_response_bytes, options.sink, options.max_sink_bytes);
     set_progress(options.progress);
     return {};
+}
+
+/// libcurl 7.88 cannot use a connection again, or twice at a time, on which it began with clear-text HTTP/2 by itself.
+inline void EasyHandle::choose_connection() {
+    const bool needs_own = options_.http_version == HttpVersion::http2_prior_knowledge && !uses_tls() &&
+                           curl_version_info(CURLVERSION_NOW)->version_num >> 8 == 0x0758;
+    if (needs_own == needs_own_connection_) return;
+    set(CURLOPT_FRESH_CONNECT, needs_own ? 1L : 0L);
+    set(CURLOPT_FORBID_REUSE, needs_own ? 1L : 0L);
+    needs_own_connection_ = needs_own;
 }
 
 /// Bytes are handed over whole; anything else is opened now and read in `on_read`.

@@ -8,25 +8,18 @@
 #include <signal.h>
 #include <time.h>
 
-#include <atomic>
 #include <string>
 
 namespace breakwater::curl {
 
 static_assert(LIBCURL_VERSION_NUM >= 0x075700, "breakwater needs libcurl 7.87 or newer (CURLOPT_QUICK_EXIT)");
 
-/// How many forks lie between the start of the program and this process.
-inline std::atomic<unsigned> fork_count{0};
-
 /// Initialises libcurl once per process; any thread may call it at any time.
 ///
 /// There is no clean-up to match: another user of libcurl may still be at work when the last transport dies, and what
-/// libcurl keeps is a bounded few kilobytes. A process made by a bare `clone` system call is not noticed as a fork.
+/// libcurl keeps is a bounded few kilobytes.
 inline void initialize() {
-    static const CURLcode done = [] {
-        pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1, std::memory_order_relaxed); });
-        return curl_global_init(CURL_GLOBAL_DEFAULT);
-    }();
+    static const CURLcode done = curl_global_init(CURL_GLOBAL_DEFAULT);
     if (done != CURLE_OK) throw Exception{Error{Errc::transport_failed, curl_easy_strerror(done)}};
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace breakwater {
 
@@ -61,8 +62,16 @@ struct CurlOptions {
     /// few services insist on one. (Each header costs about 0.5 us in libcurl 7.88.)
     std::optional<std::string> user_agent{};
     /// The most idle handles kept, each with its connections. A handle more than that is closed after its exchange, so
-    /// this should be the number of threads that send at once. 1 to 10,000, default 16.
+    /// this should be the number of threads that send at once; of asynchronous exchanges, those that were under way
+    /// together within `max_idle_time` are kept besides. 1 to 10,000, default 16.
     std::size_t max_idle = 16;
+    /// The most connections of asynchronous exchanges to one host and port; exchanges beyond wait for one, which counts
+    /// as part of their timeout (not of their connect timeout). HTTP/2 exchanges share connections. 1 to 100,000;
+    /// default none: how much may be in flight is for a `Bulkhead` or `AdaptiveLimit` to say, which tell a caller so at
+    /// once. Blocking exchanges have a connection for each thread.
+    std::optional<std::size_t> max_connections_per_host{};
+    /// The same to all hosts together.
+    std::optional<std::size_t> max_connections{};
     /// A connection idle for longer is not used again; keep it below the service's own keep-alive time, or an unlucky
     /// request meets a connection just being closed and fails with `Errc::empty_answer`. Whole seconds (rounded up),
     /// 1 s to 1 day, default 50 s (common load balancers close after 60 s).
@@ -104,6 +113,11 @@ inline Result<void> validate(const CurlOptions& options, std::string_view path =
     }
     if (options.max_idle < 1 || options.max_idle > 10'000) {
         return detail::invalid_option(path, "max_idle", "1 to 10000", options.max_idle);
+    }
+    for (const auto& [field, value] : {std::pair{"max_connections_per_host", options.max_connections_per_host},
+                                       std::pair{"max_connections", options.max_connections}}) {
+        if (value && (*value < 1 || *value > 100'000))
+            return detail::invalid_option(path, field, "1 to 100000", *value);
     }
     if (options.max_idle_time < std::chrono::seconds{1} || options.max_idle_time > std::chrono::hours{24}) {
         return detail::invalid_option(path, "max_idle_time", "1s to 24h", options.max_idle_time);
