@@ -12,9 +12,12 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/memory.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/start.hpp>
 #include <breakwater/transport/curl.hpp>
 #include <breakwater/transport/transport.hpp>
 
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,7 +42,8 @@ public:
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
     explicit ResilientClient(Options options, TransportType transport = TransportType{}, StoreType store = StoreType{})
-        : core_{std::make_shared<Core>(checked(std::move(options)), std::move(transport), std::move(store))} {}
+        : handle_{std::make_shared<ClientHandle<Core>>(
+              std::make_shared<Core>(checked(std::move(options)), std::move(transport), std::move(store)))} {}
 
     /// As the constructor, without throwing.
     static Result<ResilientClient> make(Options options, TransportType transport = TransportType{},
@@ -109,6 +113,60 @@ public:
         return caller().template decoded<T>(Method::del, target, options);
     }
 
+    // The same calls as tasks: `co_await client.async_get("/users/42")`. Nothing blocks: thousands may be in flight on
+    // one thread, the transport's, where the awaiting coroutine goes on. A call begins when it is awaited, by the
+    // options that the client has when it is made. With g++ 12 a call that takes options is given a name before it is
+    // awaited (see `NamedTask`). When the client's last handle goes, what is under way is cancelled.
+
+    Task<Result<Response>> async_get(std::string_view target) const { return async_call(Method::get, target); }
+    Task<Result<Response>> async_head(std::string_view target) const { return async_call(Method::head, target); }
+    Task<Result<Response>> async_post(std::string_view target) const { return async_call(Method::post, target); }
+    Task<Result<Response>> async_put(std::string_view target) const { return async_call(Method::put, target); }
+    Task<Result<Response>> async_patch(std::string_view target) const { return async_call(Method::patch, target); }
+    Task<Result<Response>> async_del(std::string_view target) const { return async_call(Method::del, target); }
+
+    NamedTask<Result<Response>> async_get(std::string_view target, RequestOptions options) const {
+        return async_call(Method::get, target, std::move(options));
+    }
+    NamedTask<Result<Response>> async_head(std::string_view target, RequestOptions options) const {
+        return async_call(Method::head, target, std::move(options));
+    }
+    NamedTask<Result<Response>> async_post(std::string_view target, RequestOptions options) const {
+        return async_call(Method::post, target, std::move(options));
+    }
+    NamedTask<Result<Response>> async_put(std::string_view target, RequestOptions options) const {
+        return async_call(Method::put, target, std::move(options));
+    }
+    NamedTask<Result<Response>> async_patch(std::string_view target, RequestOptions options) const {
+        return async_call(Method::patch, target, std::move(options));
+    }
+    NamedTask<Result<Response>> async_del(std::string_view target, RequestOptions options) const {
+        return async_call(Method::del, target, std::move(options));
+    }
+    NamedTask<Result<Response>> async_send(Request request, RequestOptions options = {}) const {
+        const std::string target = std::exchange(request.url, {});
+        return caller().async_call(std::move(request), target, std::move(options));
+    }
+    /// Sends now; calls `on_done(Result<Response>)`, which must not throw, on the transport's thread.
+    template <std::invocable<Result<Response>> F>
+    void async_send(Request request, F on_done) const {
+        start(Task<Result<Response>>{async_send(std::move(request))}, std::move(on_done));
+    }
+
+    /// As `get_as`.
+    template <JsonDecodable T>
+    Task<Result<T>> async_get_as(std::string_view target) const {
+        return caller().template async_decoded<T>(Method::get, target, {});
+    }
+    template <JsonDecodable T>
+    NamedTask<Result<T>> async_get_as(std::string_view target, RequestOptions options) const {
+        return caller().template async_decoded<T>(Method::get, target, std::move(options));
+    }
+    template <JsonDecodable T>
+    NamedTask<Result<T>> async_post_as(std::string_view target, RequestOptions options) const {
+        return caller().template async_decoded<T>(Method::post, target, std::move(options));
+    }
+
     /// Goes on by other options, of the same names: for this handle and all its copies. A call goes by the options that
     /// the client has when it begins, with all its attempts.
     ///
@@ -118,35 +176,35 @@ public:
     /// not those that began while there was no bulkhead. What they still take of a limit whose algorithm counts in
     /// another form by then comes on top. An error (`invalid_options`, naming the field) changes nothing. Thread-safe;
     /// one takes place after the other.
-    Result<void> reconfigure(Options options) const { return core_->reconfigure(std::move(options)); }
+    Result<void> reconfigure(Options options) const { return core()->reconfigure(std::move(options)); }
 
     /// The client's circuit, bulkhead, limits, retry budget, forecast, endpoints and connections now, as JSON
     /// (`"version": 1`). Changes nothing, holds no secret.
-    nlohmann::json snapshot() const { return client_snapshot(*core_->stack(), core_->transport()); }
+    nlohmann::json snapshot() const { return client_snapshot(*core()->stack(), core()->transport()); }
 
     /// What to keep when the process ends, as JSON: circuits, and what is spent of limits and of the retry budget.
     /// `restore_state` goes on from there, in another process at another time: a restart does not refill a quota, nor
     /// does a crash loop. May be written at any time; holds no secret.
-    nlohmann::json save_state() const { return core_->stack()->save(); }
+    nlohmann::json save_state() const { return core()->stack()->save(); }
     /// To be called before the first request: circuits are replaced, and what was spent is spent. An error
     /// (`invalid_options`, every mistake named by its path) changes nothing; so does the state of a client of another
     /// name. A wall clock that was set back meanwhile counts as no time passed.
-    Result<void> restore_state(const nlohmann::json& json) const { return core_->restore(json); }
+    Result<void> restore_state(const nlohmann::json& json) const { return core()->restore(json); }
 
     // What the client has now. These are handles; after `reconfigure` the client has others, of the same state but for
     // limits whose form has changed. Keep one as long as what it refers to.
 
-    Options options() const { return core_->stack()->options; }
+    Options options() const { return core()->stack()->options; }
     /// The client's own circuit.
-    auto circuit_breaker() const { return core_->stack()->circuits().own(); }
+    auto circuit_breaker() const { return core()->stack()->circuits().own(); }
     /// The circuits by host, or what `options().circuits` says; empty if the client has its own only.
-    auto circuit_breakers() const { return copy_of(core_->stack()->circuits().others()); }
+    auto circuit_breakers() const { return copy_of(core()->stack()->circuits().others()); }
     /// Empty if the client has none.
-    std::optional<Bulkhead> bulkhead() const { return copy_of(core_->stack()->bulkhead()); }
-    auto rate_limiter() const { return core_->stack()->limiter; }
+    std::optional<Bulkhead> bulkhead() const { return copy_of(core()->stack()->bulkhead()); }
+    auto rate_limiter() const { return core()->stack()->limiter; }
     /// Empty if the client has none.
-    auto forecast() const { return copy_of(core_->stack()->forecast()); }
-    auto retry_budget() const { return core_->stack()->retry_budget(); }
+    auto forecast() const { return copy_of(core()->stack()->forecast()); }
+    auto retry_budget() const { return core()->stack()->retry_budget(); }
 
 private:
     using Core = ClientCore<TransportType, StoreType, Policies>;
@@ -160,7 +218,7 @@ private:
         return own == nullptr ? std::nullopt : std::optional<T>{*own};
     }
 
-    ClientCaller<Core> caller() const { return ClientCaller<Core>{*core_}; }
+    ClientCaller<Core> caller() const { return ClientCaller<Core>{core()}; }
     Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const {
         return caller().call(std::move(request), target, options);
     }
@@ -168,7 +226,14 @@ private:
         return call(Request{.method = method}, target, options);
     }
 
-    std::shared_ptr<Core> core_;
+    Task<Result<Response>> async_call(const Method& method, std::string_view target,
+                                      RequestOptions options = {}) const {
+        return caller().async_call(Request{.method = method}, target, std::move(options));
+    }
+
+    const std::shared_ptr<Core>& core() const noexcept { return handle_->core(); }
+
+    std::shared_ptr<const ClientHandle<Core>> handle_;
 };
 
 ResilientClient(ClientOptions) -> ResilientClient<>;

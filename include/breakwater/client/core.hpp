@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <utility>
 
 namespace breakwater {
@@ -43,6 +44,10 @@ public:
     /// Goes on from what `Stack::save` told, of a client of this name.
     Result<void> restore(const nlohmann::json& json);
 
+    /// Is stopped when the client's last handle goes: nobody waits then for calls that block nobody.
+    std::stop_token calls() const noexcept { return calls_.get_token(); }
+    void cancel_calls() noexcept { calls_.request_stop(); }
+
 private:
     static Result<void> same_names(const Options& old, const Options& options) {
         using detail::validate_same_name;
@@ -55,9 +60,26 @@ private:
 
     const TransportType transport_;
     const StoreType store_;
+    std::stop_source calls_;
     std::mutex change_mutex_;
     mutable std::mutex stack_mutex_;  // of the pointer alone
     std::shared_ptr<const Stack> stack_;
+};
+
+/// What the copies of a client hold. When the last goes, the tasks under way are cancelled; they keep the core until
+/// they are over.
+template <class Core>
+class ClientHandle {
+public:
+    explicit ClientHandle(std::shared_ptr<Core> core) noexcept : core_{std::move(core)} {}
+    ~ClientHandle() { core_->cancel_calls(); }
+    ClientHandle(const ClientHandle&) = delete;
+    ClientHandle& operator=(const ClientHandle&) = delete;
+
+    const std::shared_ptr<Core>& core() const noexcept { return core_; }
+
+private:
+    const std::shared_ptr<Core> core_;
 };
 
 // Out of the class they are not inline, and an `extern template` keeps them from being instantiated again.

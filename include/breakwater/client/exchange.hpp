@@ -54,81 +54,118 @@ template <class AnyCall, class Options>
     call.only_once = true;
 }
 
-/// One attempt: sends the call's request, follows redirects, notes the attempt in the timeline. `take_permit(next)` is
-/// asked before each redirect is followed.
-template <class AnyCall, Transport T, class Options, class F>
-Result<Response> exchange(AnyCall& call, const T& transport, const Options& options, F take_permit) {
-    const Instant began = call.now();
-    const Duration limit = call.options.timeout.value_or(options.timeouts.attempt);
-    const Instant attempt_over =
-        std::min(began + std::min<Duration>(limit, std::chrono::hours{24}), call.attempt_deadline);
-    const Instant over = std::min(attempt_over, call.deadline);
-
-    SendOptions send{.stop = call.options.stop,
-                     .timeout = over - began,
-                     .connect_timeout = options.timeouts.connect,
-                     .max_response_bytes = options.max_response_bytes,
-                     .resendable = !call.only_once};
-    if (call.options.progress) send.progress = &call.options.progress;
-    Result<void> ready{};
-    if (call.download != nullptr) {
-        send.sink = &call.download->sink();
-        send.max_sink_bytes = call.options.max_saved_bytes;
-        ready = call.download->restart();
-    }
-    const auto make = [&](const Request& request) -> Result<Response> {
-        if (send.timeout <= Duration{0}) return fail(Error{Errc::attempt_timeout});
-        return transport.send(request, send);
-    };
-    const auto follow = [&](Response redirect) -> Result<Response> {
-        Request request = call.request;
-        for (unsigned hops = 0;; ++hops) {
-            auto next = next_hop(request, redirect, options.redirects);
-            if (!next) return fail(std::move(next.error()));
-            if (!*next) return redirect;
-            if (hops == options.redirects.max) {
-                Error error{Errc::too_many_redirects};
-                error.set_status(redirect.status);
-                error.set_response(std::make_shared<const Response>(std::move(redirect)));
-                return fail(std::move(error));
+/// One attempt of a call: its request and the redirects that are followed. Says what is to be sent next and is given
+/// what has come of it, so that it is the same whoever waits in between:
+///
+///     while (const Request* request = exchange.next()) exchange.take(transport.send(*request, exchange.how()),
+///     permit); Result<Response> result = exchange.finish();
+template <class AnyCall, class Options>
+class Exchange {
+public:
+    Exchange(AnyCall& call, const Options& options)
+        : call_{call},
+          options_{options},
+          began_{call.now()},
+          attempt_over_{std::min(began_ + std::min<Duration>(call.options.timeout.value_or(options.timeouts.attempt),
+                                                             std::chrono::hours{24}),
+                                 call.attempt_deadline)},
+          over_{std::min(attempt_over_, call.deadline)},
+          how_{.stop = call.stop_token(),
+               .timeout = over_ - began_,
+               .connect_timeout = options.timeouts.connect,
+               .max_response_bytes = options.max_response_bytes,
+               .resendable = !call.only_once} {
+        if (call.options.progress) how_.progress = &call.options.progress;
+        if (call.download != nullptr) {
+            how_.sink = &call.download->sink();
+            how_.max_sink_bytes = call.options.max_saved_bytes;
+            if (auto ready = call.download->restart(); !ready) {
+                end(fail(std::move(ready.error())));
+                return;
             }
-            if ((*next)->body && (*next)->body->is_spent()) {
-                Error error{Errc::redirect_refused, "the one-shot body cannot be sent again"};
-                error.set_status(redirect.status).set_response(std::make_shared<const Response>(std::move(redirect)));
-                return fail(std::move(error));
-            }
-            if (auto permit = take_permit(**next); !permit) return fail(std::move(permit.error()));
-            call.emit({.kind = EventKind::redirected, .status = redirect.status});
-            request = **std::move(next);
-            call.now.forget();
-            send.timeout = over - call.now();
-            auto response = make(request);
-            if (!response) return response;
-            redirect = *std::move(response);
         }
-    };
-    Result<Response> result = ready ? make(call.request) : fail(std::move(ready.error()));
-    if (result && is_redirect_status(result->status) && options.redirects.max > 0) result = follow(*std::move(result));
-    if (result && is_error_status(result->status)) result = fail(status_error(*std::move(result)));
-    call.now.forget();
+        send(call.request);
+    }
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
 
-    if (!result && result.error().code() == Errc::attempt_timeout && call.deadline < attempt_over) {
-        result.error().set_code(Errc::deadline_exceeded);
+    /// What to send now; null if there is nothing more.
+    const Request* next() const noexcept { return next_; }
+    const SendOptions& how() const noexcept { return how_; }
+
+    /// The answer to what was sent. `take_permit(next)` is asked before a redirect is followed.
+    template <class F>
+    void take(Result<Response> answer, F take_permit) {
+        next_ = nullptr;
+        if (answer && is_redirect_status(answer->status) && options_.redirects.max > 0)
+            return follow(*std::move(answer), take_permit);
+        end(std::move(answer));
     }
-    if ((call.request.body && call.request.body->is_spent()) || (call.download != nullptr && call.download->is_spent()))
-        forbid_another(call, options, result);
-    Attempt attempt{.number = call.attempt, .began = began - call.began, .took = call.now() - began};
-    if (result) {
-        attempt.status = result->status;
-        attempt.connection = result->connection;
-    } else {
-        attempt.error = result.error().code();
-        attempt.status = result.error().status();
-        if (const Response* answer = result.error().response()) attempt.connection = answer->connection;
+
+    /// What the attempt has come to; notes it in the call's timeline.
+    Result<Response> finish() {
+        Result<Response>& result = *result_;
+        if (result && is_error_status(result->status)) result = fail(status_error(*std::move(result)));
+        call_.now.forget();
+
+        if (!result && result.error().code() == Errc::attempt_timeout && call_.deadline < attempt_over_) {
+            result.error().set_code(Errc::deadline_exceeded);
+        }
+        if ((call_.request.body && call_.request.body->is_spent()) ||
+            (call_.download != nullptr && call_.download->is_spent()))
+            forbid_another(call_, options_, result);
+        Attempt attempt{.number = call_.attempt, .began = began_ - call_.began, .took = call_.now() - began_};
+        if (result) {
+            attempt.status = result->status;
+            attempt.connection = result->connection;
+        } else {
+            attempt.error = result.error().code();
+            attempt.status = result.error().status();
+            if (const Response* answer = result.error().response()) attempt.connection = answer->connection;
+        }
+        call_.attempt_took = attempt.took;
+        call_.note(std::move(attempt));
+        return std::move(result);
     }
-    call.attempt_took = attempt.took;
-    call.note(std::move(attempt));
-    return result;
-}
+
+private:
+    void send(const Request& request) {
+        if (how_.timeout <= Duration{0}) return end(fail(Error{Errc::attempt_timeout}));
+        next_ = &request;
+    }
+    void end(Result<Response> result) { result_.emplace(std::move(result)); }
+
+    template <class F>
+    void follow(Response redirect, F take_permit) {
+        auto next = next_hop(hops_ == 0 ? call_.request : hop_, redirect, options_.redirects);
+        if (!next) return end(fail(std::move(next.error())));
+        if (!*next) return end(std::move(redirect));
+        const auto refuse = [&](Error error) {
+            error.set_status(redirect.status).set_response(std::make_shared<const Response>(std::move(redirect)));
+            end(fail(std::move(error)));
+        };
+        if (hops_ == options_.redirects.max) return refuse(Error{Errc::too_many_redirects});
+        if ((*next)->body && (*next)->body->is_spent())
+            return refuse(Error{Errc::redirect_refused, "the one-shot body cannot be sent again"});
+        if (auto permit = take_permit(**next); !permit) return end(fail(std::move(permit.error())));
+        call_.emit({.kind = EventKind::redirected, .status = redirect.status});
+        ++hops_;
+        hop_ = **std::move(next);
+        call_.now.forget();
+        how_.timeout = over_ - call_.now();
+        send(hop_);
+    }
+
+    AnyCall& call_;
+    const Options& options_;
+    const Instant began_;
+    const Instant attempt_over_;
+    const Instant over_;
+    SendOptions how_;
+    const Request* next_ = nullptr;
+    std::optional<Result<Response>> result_;
+    Request hop_{};
+    unsigned hops_ = 0;
+};
 
 }  // namespace breakwater

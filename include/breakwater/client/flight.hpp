@@ -1,0 +1,154 @@
+#pragma once
+
+#include <breakwater/client/call.hpp>
+#include <breakwater/client/download.hpp>
+#include <breakwater/client/exchange.hpp>
+#include <breakwater/client/options.hpp>
+#include <breakwater/event_loop/scheduler.hpp>
+#include <breakwater/events.hpp>
+#include <breakwater/http/redact.hpp>
+#include <breakwater/http/request.hpp>
+#include <breakwater/http/response.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/stop_link.hpp>
+#include <breakwater/transport/transport.hpp>
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace breakwater {
+
+/// One call of a client from its complete request to its result: what both drivers need to make it.
+///
+/// Keeps the stack that the client had when this was made. `CoreHandle` points to the client's core and
+/// `OptionsHandle` is the call's options: a pointer and a reference if the caller waits, else what keeps them.
+template <class CoreHandle, class OptionsHandle>
+class ClientFlight {
+    using Core = std::remove_cvref_t<decltype(*std::declval<CoreHandle&>())>;
+    using Stack = typename Core::Stack;
+    using ClockType = std::remove_cvref_t<decltype(std::declval<const Core&>().store().clock())>;
+    using CallType = HttpCall<ClockType>;
+
+public:
+    using Value = Response;
+
+    ClientFlight(CoreHandle core, std::shared_ptr<const Stack> stack, Request request, std::string subject,
+                 OptionsHandle options)
+        : core_{std::forward<CoreHandle>(core)},
+          stack_{std::move(stack)},
+          request_{std::move(request)},
+          subject_{std::move(subject)},
+          options_{std::forward<OptionsHandle>(options)} {
+        if constexpr (!std::is_reference_v<OptionsHandle>) stop_.emplace(options_.stop, core_->calls());
+    }
+
+    /// Of a call that blocks nobody: the caller's, and the end of the client.
+    std::stop_token stop() const noexcept { return stop_->token(); }
+    const auto& policies() const noexcept { return stack_->policies; }
+    Scheduler* scheduler() const { return scheduler_of(core_->transport()); }
+
+    /// Makes the call in place.
+    CallType& begin(const std::stop_token* stop) {
+        CallType& call = call_.emplace(core_->store().clock(), std::move(request_), options_);
+        call.stop = stop;
+        call.set_observer(stack_->options.observer);
+        facts_ = {.subject = subject_, .tag = options_.tag};
+        call.facts = &facts_;
+        call.only_once = !is_resendable(call.request);
+        call.download = download_.get();
+        call.has_own_fallback = static_cast<bool>(options_.fallback);
+        call.set_deadline(options_.deadline.value_or(stack_->options.timeouts.deadline));
+        return call;
+    }
+
+    /// Before `begin`: makes the file to which the answer is saved, if it is.
+    Result<void> open() {
+        if (!options_.save_to) return {};
+        if (request_.method == Method::head)
+            return fail(
+                std::move(Error{Errc::invalid_request, "save_to: HEAD has no body to save"}.set_subject(subject_)));
+        download_ = std::make_unique<Download>(options_.save_to);
+        if (auto ok = download_->open(); !ok) return fail(std::move(ok.error().set_subject(subject_)));
+        return {};
+    }
+
+    /// One attempt on the calling thread.
+    Result<Response> attempt_here(CallType& call) const {
+        Exchange exchange{call, stack_->options};
+        while (const Request* request = exchange.next())
+            exchange.take(core_->transport().send(*request, exchange.how()), hop_permits());
+        return told(call, exchange.finish());
+    }
+    /// One attempt that blocks nobody.
+    Task<Result<Response>> attempt(CallType& call) const {
+        Exchange exchange{call, stack_->options};
+        while (const Request* request = exchange.next()) {
+            auto sending = core_->transport().async_send(*request, exchange.how());
+            Result<Response> answer = co_await sending;
+            exchange.take(std::move(answer), hop_permits());
+        }
+        co_return told(call, exchange.finish());
+    }
+
+    /// Completes the result: its timeline, its words, the file it is saved in.
+    void end(CallType& call, Result<Response>& result) const {
+        if (result) {
+            result->timeline = std::move(call.timeline);
+        } else {
+            if (result.error().exception()) redact(result.error(), stack_->redaction, call.request);
+            result.error().set_attempts(call.attempt).set_subject(subject_).set_timeline(std::move(call.timeline));
+        }
+        report_end(call, result);
+        if (!download_ || !result || !result->is_success() || result->source != Source::network) return;
+        if (auto ok = download_->keep(); !ok) result = fail(std::move(ok.error().set_subject(subject_)));
+    }
+
+private:
+    /// Each redirect takes a permit of its own.
+    auto hop_permits() const {
+        return [this](const Request& next) -> Result<void> {
+            if (auto own = stack_->limiter.try_acquire(); !own) return own;
+            return stack_->endpoints.try_acquire(next);
+        };
+    }
+
+    Result<Response> told(CallType& call, Result<Response> answer) const {
+        if (!answer) [[unlikely]]
+            redact(answer.error(), stack_->redaction, call.request);
+        return answer;
+    }
+
+    static void report_end(CallType& call, const Result<Response>& result) {
+        if (!call.is_observed()) return;
+        const Duration took = call.now() - call.began;
+        if (result) {
+            call.emit({.kind = EventKind::call_ended, .status = result->status, .took = took});
+        } else {
+            const Error& error = result.error();
+            call.emit({.kind = EventKind::call_ended,
+                       .policy = error.policy(),
+                       .code = error.code(),
+                       .status = error.status(),
+                       .delay = error.retry_after(),
+                       .took = took,
+                       .stopped_by = error.stopped_by()});
+        }
+    }
+
+    CoreHandle core_;
+    std::shared_ptr<const Stack> stack_;
+    Request request_;
+    std::string subject_;
+    OptionsHandle options_;
+    std::optional<detail::EitherStop> stop_;
+    CallFacts facts_{};
+    std::unique_ptr<Download> download_;
+    std::optional<CallType> call_;
+};
+
+}  // namespace breakwater
