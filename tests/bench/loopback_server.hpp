@@ -11,28 +11,32 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace breakwater::bench {
 
 /// A keep-alive HTTP/1.1 server on 127.0.0.1 in a process of its own, so that its CPU time is not the client's.
 ///
-/// It answers every request without a body with the same 200. Start it before any thread. It dies with its parent.
+/// It answers every request without a body with the same 200, at once or `delay` later. Start it before any thread. It
+/// dies with its parent.
 class LoopbackServer {
 public:
-    explicit LoopbackServer(std::size_t body_bytes) {
+    explicit LoopbackServer(std::size_t body_bytes, std::chrono::milliseconds delay = {}) {
         listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         socklen_t length = sizeof address;
         auto* generic = reinterpret_cast<sockaddr*>(&address);
-        if (listener_ < 0 || ::bind(listener_, generic, length) != 0 || ::listen(listener_, 64) != 0 ||
+        if (listener_ < 0 || ::bind(listener_, generic, length) != 0 || ::listen(listener_, 4096) != 0 ||
             ::getsockname(listener_, generic, &length) != 0) {
             throw std::runtime_error{"LoopbackServer: cannot listen"};
         }
@@ -42,7 +46,7 @@ public:
         if (child_ < 0) throw std::runtime_error{"LoopbackServer: cannot fork"};
         if (child_ == 0) {
             ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            if (::getppid() == parent) serve(listener_, answer(body_bytes));
+            if (::getppid() == parent) serve(listener_, answer(body_bytes), delay);
             ::_exit(0);
         }
         ::close(listener_);
@@ -66,7 +70,7 @@ private:
                std::to_string(body_bytes) + "\r\n\r\n" + std::string(body_bytes, 'x');
     }
 
-    [[noreturn]] static void serve(int listener, const std::string& answer) {
+    [[noreturn]] static void serve(int listener, const std::string& answer, std::chrono::milliseconds delay) {
         const int poll = ::epoll_create1(0);
         const auto watch = [&](int socket) {
             epoll_event event{};
@@ -75,11 +79,23 @@ private:
             ::epoll_ctl(poll, EPOLL_CTL_ADD, socket, &event);
         };
         watch(listener);
-        std::unordered_map<int, std::string> received;
-        std::array<epoll_event, 16> events;
+        const auto give_answer = [&](int socket) { ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL); };
+        using Clock = std::chrono::steady_clock;
+        std::deque<std::pair<Clock::time_point, int>> later;  // in order: the delay is the same for all
+        std::vector<std::string> received;
+        std::vector<epoll_event> events(256);
         std::array<char, 16'384> buffer;
         for (;;) {
-            const int count = ::epoll_wait(poll, events.data(), static_cast<int>(events.size()), -1);
+            int wait = -1;
+            for (const auto now = Clock::now(); !later.empty(); later.pop_front()) {
+                if (later.front().first > now) {
+                    wait = static_cast<int>(
+                        std::chrono::ceil<std::chrono::milliseconds>(later.front().first - now).count());
+                    break;
+                }
+                give_answer(later.front().second);
+            }
+            const int count = ::epoll_wait(poll, events.data(), static_cast<int>(events.size()), wait);
             for (int i = 0; i < count; ++i) {
                 const int socket = events[static_cast<std::size_t>(i)].data.fd;
                 if (socket == listener) {
@@ -89,17 +105,24 @@ private:
                     watch(client);
                     continue;
                 }
+                if (received.size() <= static_cast<std::size_t>(socket))
+                    received.resize(static_cast<std::size_t>(socket) + 1);
                 const ssize_t size = ::recv(socket, buffer.data(), buffer.size(), 0);
-                std::string& text = received[socket];
+                std::string& text = received[static_cast<std::size_t>(socket)];
                 if (size <= 0) {
-                    received.erase(socket);
+                    text.clear();
+                    std::erase_if(later, [&](const auto& due) { return due.second == socket; });
                     ::close(socket);
                     continue;
                 }
                 text.append(buffer.data(), static_cast<std::size_t>(size));
                 for (auto end = text.find("\r\n\r\n"); end != text.npos; end = text.find("\r\n\r\n")) {
                     text.erase(0, end + 4);
-                    if (::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL) < 0) break;
+                    if (delay.count() > 0) {
+                        later.emplace_back(Clock::now() + delay, socket);
+                    } else {
+                        give_answer(socket);
+                    }
                 }
             }
         }

@@ -8,6 +8,8 @@
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/start.hpp>
 #include <breakwater/tick_clock.hpp>
 
 #include <benchmark/benchmark.h>
@@ -109,6 +111,24 @@ void breaker_closed(benchmark::State& state) {
 }
 BENCHMARK(breaker_closed);
 
+std::atomic<std::int64_t> task_allocations{0};
+std::atomic<std::int64_t> tasks{0};
+
+template <class Guard>
+bw::Task<> run_async(benchmark::State& state, Guard guard) {
+    int n = 0;
+    const std::int64_t before = allocations;
+    for (auto _ : state) {
+        auto call = guard.run_async([&]() -> bw::Task<int> { co_return ++n; });
+        auto result = co_await call;
+        benchmark::DoNotOptimize(result);
+    }
+    task_allocations += allocations - before;
+    tasks += static_cast<std::int64_t>(state.iterations());
+}
+void asynchronous_no_op(benchmark::State& state) { bw::sync_wait(run_async(state, stack(bw::ConsecutiveFailures{5}))); }
+BENCHMARK(asynchronous_no_op);
+
 template <bw::Clock C>
 void refuse(benchmark::State& state, const C& clock) {
     const bw::CircuitBreaker<bw::ConsecutiveFailures, bw::MemoryStore<C>> breaker{
@@ -154,6 +174,7 @@ constexpr Ratio ratios[] = {
     {"open refusal by TickClock, in clock reads", "<= 0.5", "breaker_open_by_ticks", "clock_read"},
     {"guarded no-op with a bulkhead, in clock reads", "<= 2.4", "guarded_with_bulkhead", "clock_read"},
     {"guarded no-op with a retry budget, in clock reads", "<= 2.4", "guarded_with_budget", "clock_read"},
+    {"guarded no-op as a task, in blocking ones", "<= 4", "asynchronous_no_op", "guarded_no_op"},
     {"breaker alone, closed, success, in clock reads", "<= 0.2", "breaker_closed", "clock_read"},
     {"breaker alone, open, refusal, in clock reads", "<= 1.2", "breaker_open", "clock_read"},
     {"stack with a count window, in clock reads", "<= 1.5", "stack_count_window", "clock_read"},
@@ -201,5 +222,7 @@ int main(int argc, char** argv) {
             complete = false;
     }
     bw::bench::print_figure("heap allocations in all of these calls", "<= 0", static_cast<double>(timed_allocations));
+    bw::bench::print_figure("heap allocations of a guarded task, with the task that it guards", "<= 2",
+                            static_cast<double>(task_allocations) / static_cast<double>(tasks));
     return complete ? 0 : 1;
 }

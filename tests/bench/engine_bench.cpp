@@ -1,0 +1,186 @@
+// The asynchronous engine against hand-written libcurl loops: GET of 200 bytes, keep-alive, loopback, from a server
+// that answers at once and from one that takes 20 ms; all send the same request. They take turns in one run, and the
+// medians of their turns are compared. The CPU time is this process's alone: the servers are others. And the timer
+// wheel.
+#include "figure.hpp"
+#include "hand_written_loops.hpp"
+#include "loopback_server.hpp"
+
+#include <breakwater/event_loop.hpp>
+#include <breakwater/transport/curl.hpp>
+
+#include <curl/curl.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <random>
+#include <semaphore>
+#include <string>
+#include <vector>
+
+namespace bw = breakwater;
+using namespace std::chrono_literals;
+using bw::bench::check;
+using bw::bench::print_figure;
+
+namespace {
+
+constexpr std::size_t body_bytes = 200;
+constexpr const char* user_agent = "breakwater/bench";
+
+double read_us(clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+}
+
+/// As many coroutines as there are requests in flight, each sending its next request when its answer is there.
+class Coroutines {
+public:
+    Coroutines(const std::string& url, std::size_t in_flight)
+        : request_{.url = url, .headers = {{"User-Agent", user_agent}, {"Accept-Encoding", "identity"}}},
+          in_flight_{in_flight} {}
+
+    void get(std::size_t requests) {
+        to_start_ = requests;
+        running_ = in_flight_;
+        struct Begin final : bw::Work {
+            explicit Begin(Coroutines& o) : own{o} {}
+            void run() noexcept override {
+                for (std::size_t i = 0; i < own.in_flight_; ++i) own.send();
+            }
+            Coroutines& own;
+        } begin{*this};
+        transport_.scheduler().post(begin);
+        done_.acquire();
+    }
+    std::uint64_t controls() const { return static_cast<bw::EventLoop&>(transport_.scheduler()).controls(); }
+
+private:
+    struct Detached {
+        struct promise_type {
+            Detached get_return_object() noexcept { return {}; }
+            std::suspend_never initial_suspend() noexcept { return {}; }
+            std::suspend_never final_suspend() noexcept { return {}; }
+            void return_void() noexcept {}
+            void unhandled_exception() noexcept { std::terminate(); }
+        };
+    };
+    Detached send() {
+        while (to_start_ > 0) {
+            --to_start_;
+            const auto answer = co_await transport_.async_send(request_, options_);
+            check(answer && answer->body.size() == body_bytes);
+        }
+        if (--running_ == 0) done_.release();
+    }
+
+    const bw::CurlTransport transport_{};
+    const bw::Request request_;
+    const bw::SendOptions options_{};
+    std::size_t in_flight_;
+    std::size_t to_start_ = 0;  // of the engine's thread
+    std::size_t running_ = 0;
+    std::binary_semaphore done_{0};
+};
+
+/// Of one request, in microseconds.
+struct Cost {
+    double wall;
+    double cpu;
+};
+
+struct Contender {
+    const char* name;
+    std::function<void(std::size_t)> get;
+    std::vector<Cost> turns{};
+
+    void take_turn(std::size_t requests) {
+        const double wall = read_us(CLOCK_MONOTONIC);
+        const double cpu = read_us(CLOCK_PROCESS_CPUTIME_ID);
+        get(requests);
+        const auto count = static_cast<double>(requests);
+        turns.push_back({(read_us(CLOCK_MONOTONIC) - wall) / count, (read_us(CLOCK_PROCESS_CPUTIME_ID) - cpu) / count});
+    }
+    double median(double Cost::* what) {
+        const auto middle = turns.begin() + static_cast<std::ptrdiff_t>(turns.size() / 2);
+        std::ranges::nth_element(turns, middle, {}, what);
+        return (*middle).*what;
+    }
+};
+
+void compare(const bw::bench::LoopbackServer& server, const char* kind, std::size_t in_flight) {
+    const std::string url = server.url("/users/42");
+    const std::vector<std::string> headers{std::string{"User-Agent: "} + user_agent, "Accept-Encoding: identity"};
+    bw::bench::PollLoop poll{url, headers, in_flight};
+    bw::bench::SocketLoop socket{url, headers, in_flight};
+    Coroutines coroutines{url, in_flight};
+    std::array contenders{Contender{"curl_multi_poll by hand", [&](std::size_t n) { poll.get(n, body_bytes); }},
+                          Contender{"socket interface by hand", [&](std::size_t n) { socket.get(n, body_bytes); }},
+                          Contender{"engine", [&](std::size_t n) { coroutines.get(n); }}};
+    const std::size_t requests = std::max<std::size_t>(2'000, 4 * in_flight);
+    for (Contender& contender : contenders) contender.get(requests);  // connects
+    const std::uint64_t controls = coroutines.controls();
+    constexpr std::size_t turns = 15;
+    for (std::size_t turn = 0; turn < turns; ++turn) {
+        for (std::size_t i = 0; i < contenders.size(); ++i)
+            contenders[(turn + i) % contenders.size()].take_turn(requests);
+    }
+    for (Contender& contender : contenders) {
+        std::printf("%-6s %4zu in flight: %-26s %6.1f k/s %7.2f us of CPU\n", kind, in_flight, contender.name,
+                    1e3 / contender.median(&Cost::wall), contender.median(&Cost::cpu));
+    }
+    auto& [by_poll, by_socket, engine] = contenders;
+    const auto best = [&](double Cost::* what) { return std::min(by_poll.median(what), by_socket.median(what)); };
+    const std::string what =
+        "engine's GET to best hand-written's, " + std::to_string(in_flight) + " in flight, " + kind;
+    print_figure((what + ", throughput").c_str(), ">= 0.95", best(&Cost::wall) / engine.median(&Cost::wall));
+    print_figure((what + ", CPU").c_str(), "<= 1.1", engine.median(&Cost::cpu) / best(&Cost::cpu));
+    print_figure((what + ", epoll_ctl each").c_str(), "<= 0.03",
+                 static_cast<double>(coroutines.controls() - controls) / static_cast<double>(turns * requests));
+}
+
+/// Inserting and firing a million timers at random times in the next minute, while time goes on.
+void time_wheel() {
+    struct Counted final : bw::Timer {
+        void on_time() noexcept override { ++*fired; }
+        std::size_t* fired = nullptr;
+    };
+    constexpr std::size_t count = 1'000'000;
+    std::vector<double> turns;
+    for (int turn = 0; turn < 5; ++turn) {
+        std::size_t fired = 0;
+        std::mt19937_64 random{42};
+        std::vector<std::int64_t> due(count);
+        for (auto& us : due) us = static_cast<std::int64_t>(random() % 60'000'000);
+        const std::unique_ptr<Counted[]> timers{new Counted[count]};
+        for (std::size_t i = 0; i < count; ++i) timers[i].fired = &fired;
+        bw::TimerWheel wheel;
+        const double began = read_us(CLOCK_MONOTONIC);
+        for (std::size_t i = 0; i < count; ++i) wheel.insert(timers[i], bw::Instant{bw::Duration{due[i]}});
+        while (const auto next = wheel.next()) wheel.advance(*next);
+        turns.push_back((read_us(CLOCK_MONOTONIC) - began) * 1e3 / static_cast<double>(count));
+        check(fired == count);
+    }
+    print_figure("a timer of 1,000,000, insert and fire, ns", "<= 300", *std::ranges::min_element(turns));
+}
+
+}  // namespace
+
+int main() {
+    const bw::bench::LoopbackServer at_once{body_bytes};
+    const bw::bench::LoopbackServer slow{body_bytes, 20ms};
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    for (const std::size_t in_flight : {64u, 256u, 1'000u}) compare(at_once, "0 ms", in_flight);
+    for (const std::size_t in_flight : {64u, 256u, 1'000u}) compare(slow, "20 ms", in_flight);
+    time_wheel();
+}
