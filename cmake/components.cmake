@@ -4,6 +4,14 @@ breakwater_component(core
     PACKAGES Threads
     LINKS Threads::Threads
     HEADERS
+        adaptive_limit.hpp
+        adaptive_limit/aimd.hpp
+        adaptive_limit/algorithm.hpp
+        adaptive_limit/any_algorithm.hpp
+        adaptive_limit/gradient2.hpp
+        adaptive_limit/machine.hpp
+        adaptive_limit/options.hpp
+        adaptive_limit/vegas.hpp
         attempt_forecast.hpp
         attempt_forecast/machine.hpp
         attempt_forecast/options.hpp
@@ -29,13 +37,25 @@ breakwater_component(core
         circuit_breaker/word.hpp
         clock.hpp
         deadline.hpp
+        detail/alarm_bell.hpp
         detail/base64.hpp
+        detail/blocked_signals.hpp
+        detail/descriptor.hpp
         detail/exceptions.hpp
+        detail/fork.hpp
         detail/invalid_option.hpp
         detail/validate_in.hpp
         detail/versions.hpp
         errc.hpp
         error.hpp
+        event_loop.hpp
+        event_loop/loop_thread.hpp
+        event_loop/poller.hpp
+        event_loop/process_loop.hpp
+        event_loop/scheduler.hpp
+        event_loop/timer_wheel.hpp
+        event_loop/watcher.hpp
+        event_loop/work_queue.hpp
         events.hpp
         explain.hpp
         explain/explainer.hpp
@@ -56,9 +76,13 @@ breakwater_component(core
         outcome.hpp
         pipeline.hpp
         pipeline/alarms.hpp
+        pipeline/attempt_outcome.hpp
         pipeline/blocking_driver.hpp
         pipeline/call.hpp
         pipeline/callable.hpp
+        pipeline/coroutine_driver.hpp
+        pipeline/flight.hpp
+        pipeline/passage.hpp
         pipeline/policy.hpp
         random.hpp
         rate_limiter.hpp
@@ -108,8 +132,20 @@ breakwater_component(core
         store/memory/cell.hpp
         store/state_bytes.hpp
         store/store.hpp
+        task.hpp
+        task/context.hpp
+        task/detached.hpp
+        task/resume_on.hpp
+        task/sleep.hpp
+        task/start.hpp
+        task/stop_link.hpp
+        task/when_all.hpp
+        task/when_any.hpp
         testing/manual_clock.hpp
         testing/virtual_server.hpp
+        throttle.hpp
+        throttle/machine.hpp
+        throttle/options.hpp
         tick_clock.hpp
         tick_clock/counter.hpp
         tick_clock/meter.hpp
@@ -137,6 +173,7 @@ breakwater_component(breakwater
         client/endpoint.hpp
         client/exchange.hpp
         client/explain.hpp
+        client/flight.hpp
         client/forecast_policy.hpp
         client/from_json.hpp
         client/json_reader.hpp
@@ -186,13 +223,19 @@ breakwater_component(breakwater
         transport/curl.hpp
         transport/curl/answer.hpp
         transport/curl/blocking_handle.hpp
+        transport/curl/counter.hpp
         transport/curl/easy_handle.hpp
+        transport/curl/engine.hpp
         transport/curl/error.hpp
         transport/curl/global.hpp
+        transport/curl/multi.hpp
+        transport/curl/operation.hpp
         transport/curl/options.hpp
         transport/curl/pool.hpp
         transport/curl/request_settings.hpp
+        transport/curl/sending.hpp
         transport/curl/set_option.hpp
+        transport/curl/sockets.hpp
         transport/transport.hpp)
 
 breakwater_component(redis
@@ -203,15 +246,12 @@ breakwater_component(redis
         $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:hiredis::hiredis_ssl> $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:OpenSSL::SSL>
     HEADERS
         store/redis.hpp
-        store/redis/connection/alarm_bell.hpp
         store/redis/connection/channel.hpp
         store/redis/connection/command.hpp
         store/redis/connection/decode.hpp
         store/redis/connection/default_heartbeat.hpp
-        store/redis/connection/descriptor.hpp
         store/redis/connection/endpoint.hpp
         store/redis/connection/expected_replies.hpp
-        store/redis/connection/fork.hpp
         store/redis/connection/greeting.hpp
         store/redis/connection/held_commands.hpp
         store/redis/connection/io_loop.hpp
@@ -222,7 +262,6 @@ breakwater_component(redis
         store/redis/connection/reachable.hpp
         store/redis/connection/resolution.hpp
         store/redis/connection/router.hpp
-        store/redis/connection/signals.hpp
         store/redis/connection/slot_map.hpp
         store/redis/connection/slots.hpp
         store/redis/connection/timer.hpp

@@ -2,6 +2,7 @@
 
 // All of breakwater that needs only the required packages, libcurl and nlohmann_json.
 
+#include <breakwater/adaptive_limit.hpp>
 #include <breakwater/attempt_forecast.hpp>
 #include <breakwater/attempt_timeout.hpp>
 #include <breakwater/backoff.hpp>
@@ -29,6 +30,13 @@
 #include <breakwater/status_of.hpp>
 #include <breakwater/store/memory.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/resume_on.hpp>
+#include <breakwater/task/sleep.hpp>
+#include <breakwater/task/start.hpp>
+#include <breakwater/task/when_all.hpp>
+#include <breakwater/task/when_any.hpp>
+#include <breakwater/throttle.hpp>
 #include <breakwater/transport/curl.hpp>
 #include <breakwater/transport/transport.hpp>
 #include <breakwater/version.hpp>

@@ -1,3 +1,4 @@
+// Compiled alone: it replaces the global operator new.
 // The global operator new of the unit tests: it counts.
 #include <allocations.hpp>
 

@@ -1,3 +1,4 @@
+// Compiled alone: it specializes a template of nlohmann's.
 #include <breakwater/http/response.hpp>
 #include <catch_shim.hpp>
 #include <unit/scripted_client.hpp>
