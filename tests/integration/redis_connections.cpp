@@ -58,7 +58,7 @@ bw::RedisStoreOptions impatient(const RedisServer& server) {
     return options;
 }
 
-Words evalsha(const Script& script, std::string_view key, std::string_view argument) {
+Words with_argument(const Script& script, std::string_view key, std::string_view argument) {
     return words({"EVALSHA", script.sha1(), "1", key, argument});
 }
 
@@ -212,22 +212,23 @@ TEST_CASE("a script that the server does not know is loaded, once, and its calle
     std::atomic<int> answered{0};
     const auto submit_all = [&](Reply&&) {
         for (int i = 0; i < 100; ++i) {
-            connections.submit({.command = evalsha(script, "n", "1"), .script = &script, .done = [&](Reply&& reply) {
-                                    if (reply.kind == Kind::answer) ++answered;
-                                    all.count_down();
-                                }});
+            connections.submit(
+                {.command = with_argument(script, "n", "1"), .script = &script, .done = [&](Reply&& reply) {
+                     if (reply.kind == Kind::answer) ++answered;
+                     all.count_down();
+                 }});
         }
     };
     connections.submit({.command = words({"PING"}), .done = submit_all});  // all in one write
     all.wait();
     CHECK(answered == 100);
-    CHECK(ask(connections, evalsha(script, "n", "0"), "", &script).numbers == std::vector<std::int64_t>{100});
+    CHECK(ask(connections, with_argument(script, "n", "0"), "", &script).numbers == std::vector<std::int64_t>{100});
     CHECK(calls(server, "script|load") == "1");
     REQUIRE_FALSE(server.ask({"SCRIPT", "FLUSH"}).starts_with("-"));
-    CHECK(ask(connections, evalsha(script, "n", "1"), "", &script).numbers == std::vector<std::int64_t>{101});
+    CHECK(ask(connections, with_argument(script, "n", "1"), "", &script).numbers == std::vector<std::int64_t>{101});
     CHECK(calls(server, "script|load") == "2");
     const Script broken{"not a script"};
-    CHECK_THAT(ask(connections, evalsha(broken, "n", "1"), "", &broken).text, ContainsSubstring("compiling"));
+    CHECK_THAT(ask(connections, with_argument(broken, "n", "1"), "", &broken).text, ContainsSubstring("compiling"));
 }
 
 TEST_CASE("a killed server is down at once, and up again when it has come back") {
