@@ -16,7 +16,7 @@ namespace breakwater {
 /// Runs a task and blocks the calling thread until it is over; gives its value or throws its exception. Not on the
 /// thread that the task has to go on by: that would wait for itself.
 template <class T>
-T sync_wait(Task<T> task, TaskContext context = {}) {
+T sync_wait(Task<T> task, const TaskContext& context = {}) {
     std::binary_semaphore over{0};
     detail::TaskOutcome<T> outcome;
     detail::TaskOutcome<T>::fill(context, std::move(task), outcome, [&over] { over.release(); });
