@@ -44,6 +44,7 @@ breakwater_component(core
         detail/exceptions.hpp
         detail/fork.hpp
         detail/invalid_option.hpp
+        detail/stop_link.hpp
         detail/validate_in.hpp
         detail/versions.hpp
         errc.hpp
@@ -84,6 +85,8 @@ breakwater_component(core
         pipeline/flight.hpp
         pipeline/passage.hpp
         pipeline/policy.hpp
+        pipeline/queue_turn.hpp
+        pipeline/reports.hpp
         random.hpp
         rate_limiter.hpp
         rate_limiter/algorithm.hpp
@@ -138,7 +141,6 @@ breakwater_component(core
         task/resume_on.hpp
         task/sleep.hpp
         task/start.hpp
-        task/stop_link.hpp
         task/when_all.hpp
         task/when_any.hpp
         testing/manual_clock.hpp

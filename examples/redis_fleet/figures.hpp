@@ -22,7 +22,7 @@ struct Figures {
     std::optional<double> recovery_2{};  ///< From the death of the prober in the second outage until then.
     std::size_t busiest = 0;             ///< The most calls the supplier got within a second.
     std::size_t calls = 0;               ///< All that were made.
-    std::size_t lost = 0;                ///< Failed although the supplier was well, or otherwise for Redis.
+    std::size_t lost = 0;                ///< Refused although the supplier was well, or failed but for it.
     double slowest = 0;  ///< The longest call while Redis was away, in seconds, without its wait for a permit.
 };
 
@@ -74,8 +74,7 @@ inline Figures figures(const Fleet& fleet, const Script& script, std::size_t whi
         ++all.calls;
         const bool without_redis = report.ended > script.redis_down && report.began < script.redis_up;
         const bool is_well = report.began > script.redis_down;  // and so is the supplier
-        if (report.mark == Mark::lost || (is_well && !is_answer(report.mark) && report.mark != Mark::limited))
-            ++all.lost;
+        if (report.mark == Mark::lost || (is_well && report.mark == Mark::refused)) ++all.lost;
         if (without_redis) all.slowest = std::max(all.slowest, seconds(report.ended - report.began - report.waited));
     }
     return all;

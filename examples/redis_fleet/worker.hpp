@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <thread>
 
@@ -98,8 +99,11 @@ template <bw::Store Store>
             mark = Mark::refused;
         } else if (answer.error().code() == bw::Errc::rate_limited) {
             mark = Mark::limited;
-        } else if (answer.error().status() == 503 || answer.error().code() == bw::Errc::attempt_timeout) {
+        } else if (answer.error().status() == 503 || answer.error().code() == bw::Errc::attempt_timeout ||
+                   answer.error().code() == bw::Errc::connect_timeout) {
             mark = probes ? Mark::probe : Mark::failed;
+        } else {
+            std::fprintf(stderr, "worker %d has lost a call: %s\n", number + 1, answer.error().message().c_str());
         }
         report(mark, began);
         next = std::max(next + std::chrono::milliseconds{25}, Clock::now());

@@ -6,6 +6,7 @@
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/pipeline/queue_turn.hpp>
 #include <breakwater/result.hpp>
 
 #include <algorithm>
@@ -86,7 +87,10 @@ public:
         if (max_wait <= Duration{0}) return fail(full());
         BulkheadPermits::Waiter waiter;
         if (!shared_->permits.enqueue(waiter)) return fail(full());
-        waiter.wait(clock, clock.now() + std::min<Duration>(max_wait, std::chrono::hours{24}), stop);
+        {
+            const QueueTurn turn{waiter, stop};
+            clock.wait_until(clock.now() + std::min<Duration>(max_wait, std::chrono::hours{24}), turn.token());
+        }
         if (shared_->permits.settle(waiter)) return Permit{shared_};
         return fail(stop.stop_requested() ? Error{Errc::cancelled} : full());
     }

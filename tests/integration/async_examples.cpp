@@ -1,41 +1,17 @@
 // Runs the examples of asynchronous calls as programs and reads what they print.
 #include <catch_shim.hpp>
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdio>
-#include <cstdlib>
+#include <example_output.hpp>
+
 #include <regex>
 #include <string>
 
 namespace {
 
-#ifndef BREAKWATER_EXAMPLES_BIN
-#define BREAKWATER_EXAMPLES_BIN ""
-#endif
-
-/// What an example prints, and then its exit status.
-std::string output_of(const std::string& example) {
-    const char* elsewhere = std::getenv("BREAKWATER_EXAMPLES_BIN");
-    const std::string bin = elsewhere != nullptr ? elsewhere : BREAKWATER_EXAMPLES_BIN;
-    std::FILE* pipe = ::popen(("timeout 120 " + bin + "/" + example + " 2>&1").c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    std::string text;
-    std::array<char, 512> part{};
-    while (std::fgets(part.data(), part.size(), pipe) != nullptr) text += part.data();
-    const int status = ::pclose(pipe);
-    return text + "status " + std::to_string(status / 256) + "\n";
-}
+using test::output_of;
+using test::widest_line;
 
 bool has(const std::string& text, const std::string& pattern) { return std::regex_search(text, std::regex{pattern}); }
-
-std::size_t widest_line(const std::string& text) {
-    std::size_t widest = 0;
-    for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != text.npos; begin = end + 1)
-        widest = std::max(widest, end - begin);
-    return widest;
-}
 
 /// The number behind a name on a line of its own.
 long figure(const std::string& text, const std::string& name) {

@@ -52,11 +52,6 @@ public:
     };
     class Waiter {
     public:
-        template <bw::Clock C>
-        void wait(const C& clock, bw::Instant until, const std::stop_token& stop) {
-            const std::stop_callback link{stop, [this] { turn_.request_stop(); }};
-            clock.wait_until(until, turn_.get_token());
-        }
         std::stop_source turn() const { return turn_; }
 
     private:

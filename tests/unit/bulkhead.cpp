@@ -310,7 +310,7 @@ TEST_CASE("a caller that is handed its permit as its time ends has it") {
     CHECK(permits.take());
     BulkheadPermits::Waiter waiter;
     CHECK(permits.enqueue(waiter));
-    waiter.wait(clock, clock.now(), no_stop);  // its time is over
+    clock.wait_until(clock.now(), waiter.turn().get_token());  // its time is over
     permits.give_back();
     CHECK(permits.settle(waiter));
     CHECK(permits.counts().in_flight == 1);
@@ -322,7 +322,7 @@ TEST_CASE("a permit that has become free before the caller is in the queue is it
     BulkheadPermits::Waiter waiter;
     CHECK(permits.enqueue(waiter));
     CHECK(permits.counts().queued == 0);
-    waiter.wait(clock, clock.now() + 1h, no_stop);
+    clock.wait_until(clock.now() + 1h, waiter.turn().get_token());
     CHECK(clock.waits().empty());
     CHECK(permits.settle(waiter));
     CHECK_FALSE(permits.take());

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <breakwater/clock.hpp>
-
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -30,14 +28,8 @@ public:
             if (permits != nullptr && permits->settle(*this)) permits->give_back();
         }
 
-        /// Blocks until it is this caller's turn, `until` has come or `stop` is requested. `settle` tells which.
-        template <Clock C>
-        void wait(const C& clock, Instant until, const std::stop_token& stop) {
-            const std::stop_callback link{stop, [this] { wake_.request_stop(); }};
-            clock.wait_until(until, wake_.get_token());
-        }
-
-        /// Is stopped when it is this caller's turn; whoever wants to end the wait may stop it, too.
+        /// Is stopped when it is this caller's turn; whoever wants to end the wait may stop it, too. `settle` tells
+        /// which.
         std::stop_source turn() const noexcept { return wake_; }
 
     private:

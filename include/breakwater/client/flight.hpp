@@ -4,6 +4,7 @@
 #include <breakwater/client/download.hpp>
 #include <breakwater/client/exchange.hpp>
 #include <breakwater/client/options.hpp>
+#include <breakwater/detail/stop_link.hpp>
 #include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/redact.hpp>
@@ -11,7 +12,6 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
-#include <breakwater/task/stop_link.hpp>
 #include <breakwater/transport/transport.hpp>
 
 #include <memory>

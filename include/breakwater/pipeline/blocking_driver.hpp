@@ -6,6 +6,8 @@
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/callable.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/pipeline/queue_turn.hpp>
+#include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 
 #include <algorithm>
@@ -130,7 +132,7 @@ private:
                                              Frame<I, Outer>& frame, Duration delay, Result<T>& result) {
         BlockingDriver driver{policies, call, function};
         if (const auto ended = driver.wait(delay)) {
-            result = fail(stopped(*ended, result));
+            result = fail(detail::cut_short(*ended, result));
             return done;
         }
         call.attempt_began = Instant::max();
@@ -163,9 +165,11 @@ private:
         {
             typename PolicyAt<I>::Waiter waiter;
             if (!policy<I>().enqueue(waiter)) return refusal(frame, refused);
-            waiter.wait(call_.now.clock(), std::min(began + before.delay, call_.deadline), call_.stop_token());
+            const QueueTurn turn{waiter, call_.stop_token()};
+            call_.now.clock().wait_until(std::min(began + before.delay, call_.deadline), turn.token());
             call_.now.forget();
-            if (!policy<I>().settle(frame.lane, waiter)) return is_over() ? why_over(call_) : refusal(frame, refused);
+            if (!policy<I>().settle(frame.lane, waiter))
+                return is_over() ? detail::why_over(call_) : refusal(frame, refused);
         }
         if (call_.is_observed()) {
             const Duration waited = call_.now() - began;
@@ -194,21 +198,7 @@ private:
     template <std::size_t I, class Outer>
     static Error refusal(const std::tuple<P...>& policies, AnyCall& call, Frame<I, Outer>& frame,
                          const Before& before) {
-        const auto& policy = std::get<I>(policies);
-        Error error = [&] {
-            if constexpr (requires { policy.refusal(frame.lane, call, before); }) {
-                return policy.refusal(frame.lane, call, before);
-            } else {
-                return refusal_by(name_of(policy), before);
-            }
-        }();
-        if (call.is_observed()) {
-            call.emit({.kind = EventKind::permit_refused,
-                       .policy = name_of(policy),
-                       .code = error.code(),
-                       .delay = error.retry_after()});
-        }
-        return error;
+        return detail::refusal_of(std::get<I>(policies), frame.lane, call, before);
     }
     template <class AnyFrame>
     Error refusal(AnyFrame& frame, const Before& before) {
@@ -227,18 +217,9 @@ private:
 
     [[gnu::noinline]] static Result<T> observed_attempt(const std::tuple<P...>& policies, AnyCall& call, F& function) {
         BlockingDriver driver{policies, call, function};
-        const Instant began = call.attempt_began = call.now();
-        call.emit({.kind = EventKind::attempt_started});
+        detail::report_beginning(call);
         Result<T> result = driver.invoke();
-        const Duration took = call.attempt_took = call.now() - began;
-        if (result) {
-            call.emit({.kind = EventKind::attempt_ended, .took = took});
-        } else {
-            call.emit({.kind = EventKind::attempt_ended,
-                       .code = result.error().code(),
-                       .status = result.error().status(),
-                       .took = took});
-        }
+        detail::report_end(call, result);
         return result;
     }
 
@@ -264,10 +245,7 @@ private:
     };
 
     [[gnu::always_inline]] bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
-    Result<T> over() noexcept { return fail(why_over(call_)); }
-    [[gnu::noinline]] static Error why_over(AnyCall& call) noexcept {
-        return Error{call.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
-    }
+    Result<T> over() noexcept { return fail(detail::why_over(call_)); }
 
     /// Waits; says why the call is over if it is.
     std::optional<Error> wait(Duration delay) {
@@ -276,17 +254,8 @@ private:
             call_.now.clock().wait_until(call_.now() + delay, call_.stop != nullptr ? *call_.stop : none);
             call_.now.forget();
         }
-        if (is_over()) return why_over(call_);
+        if (is_over()) return detail::why_over(call_);
         return {};
-    }
-
-    /// The last real error, cut short. A cancelled call is cancelled, whatever failed before.
-    static Error stopped(const Error& by, const Result<T>& result) {
-        if (result) return by;
-        if (by.code() != Errc::cancelled) return std::move(Error{result.error()}.set_stopped_by(by.code()));
-        return std::move(Error{Errc::cancelled, "the last error was: " + result.error().message()}
-                             .set_attempts(result.error().attempts())
-                             .set_sent(result.error().sent()));
     }
 
     template <std::size_t I>

@@ -2,13 +2,14 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/detail/exceptions.hpp>
+#include <breakwater/detail/stop_link.hpp>
 #include <breakwater/pipeline/callable.hpp>
 #include <breakwater/pipeline/passage.hpp>
+#include <breakwater/pipeline/queue_turn.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/context.hpp>
 #include <breakwater/task/sleep.hpp>
-#include <breakwater/task/stop_link.hpp>
 
 #include <optional>
 #include <stop_token>
@@ -82,9 +83,9 @@ public:
                     break;
                 case Next::wait:
                 case Next::queue: {
-                    detail::QueueTurn turn;
-                    if (next == Next::queue) passage.with_waiter([&](auto& waiter) { turn.await(waiter, token); });
-                    auto sleep = sleep_until(call.now.clock(), passage.wake_at(), turn.wake(token));
+                    std::optional<QueueTurn> turn;
+                    if (next == Next::queue) passage.with_waiter([&](auto& waiter) { turn.emplace(waiter, token); });
+                    auto sleep = sleep_until(call.now.clock(), passage.wake_at(), turn ? turn->token() : token);
                     co_await sleep;
                     next = next == Next::queue ? passage.queued() : passage.waited();
                     break;

@@ -4,6 +4,7 @@
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 
 #include <algorithm>
@@ -51,18 +52,18 @@ public:
         });
     }
 
-    Next begin() {
+    [[gnu::always_inline]] Next begin() {
         if (is_over()) {
-            result_.emplace(fail(why_over()));
+            result_.emplace(fail(detail::why_over(call_)));
             return finish();
         }
         return enter<0>();
     }
 
-    Next attempted() {
+    [[gnu::always_inline]] Next attempted() {
         call_.now.forget();  // time has passed
         if (call_.is_observed()) [[unlikely]]
-            report_attempt();
+            detail::report_end(call_, *result_);
         return leave<sizeof...(P)>();
     }
 
@@ -87,6 +88,8 @@ public:
     }
 
 private:
+    // The way of a call that succeeds is inlined, and what happens otherwise is not, as in the blocking driver.
+
     template <std::size_t I>
     using Index = std::integral_constant<std::size_t, I>;
     template <std::size_t I>
@@ -131,7 +134,7 @@ private:
     // Inwards.
 
     template <std::size_t I>
-    Next enter() {
+    [[gnu::always_inline]] Next enter() {
         if constexpr (I == sizeof...(P)) {
             return attempt();
         } else {
@@ -150,7 +153,7 @@ private:
 
     /// The policy has not said proceed.
     template <std::size_t I>
-    Next stopped_by(const Before& before) {
+    [[gnu::noinline]] Next stopped_by(const Before& before) {
         switch (before.kind) {
             case Before::Kind::proceed: return enter<I + 1>();
             case Before::Kind::answer:
@@ -189,7 +192,7 @@ private:
         return !call_.probing && call_.remaining() > delay;
     }
     template <std::size_t I>
-    Next sleep(Duration delay) {
+    [[gnu::noinline]] Next sleep(Duration delay) {
         at_ = I;
         wake_at_ = call_.now() + delay;
         return Next::wait;
@@ -197,9 +200,9 @@ private:
 
     /// The wait that the policy has asked for is over.
     template <std::size_t I>
-    Next ask_again() {
+    [[gnu::noinline]] Next ask_again() {
         for (;;) {
-            if (is_over()) return end<I>(why_over());
+            if (is_over()) return end<I>(detail::why_over(call_));
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = delay_});
             if (auto refused = reask(std::make_index_sequence<I>{})) return end<I>(*std::move(refused));
             const Before before = policy<I>().before(slot<I>().lane, call_);
@@ -210,11 +213,11 @@ private:
     }
 
     template <std::size_t I>
-    Next take_turn() {
+    [[gnu::noinline]] Next take_turn() {
         auto& own = slot<I>();
         const bool is_admitted = policy<I>().settle(own.lane, *own.waiter);
         own.waiter.reset();
-        if (!is_admitted) return is_over() ? end<I>(why_over()) : refuse<I>(refusal_);
+        if (!is_admitted) return is_over() ? end<I>(detail::why_over(call_)) : refuse<I>(refusal_);
         if (call_.is_observed()) {
             const Duration waited = call_.now() - began_;
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
@@ -240,29 +243,16 @@ private:
         return !refused;
     }
 
-    Next attempt() {
+    [[gnu::always_inline]] Next attempt() {
         if (is_over()) [[unlikely]] {
-            result_.emplace(fail(why_over()));
+            result_.emplace(fail(detail::why_over(call_)));
             return leave<sizeof...(P)>();
         }
         ++call_.attempt;
         call_.attempt_began = call_.now.if_read();
-        if (call_.is_observed()) [[unlikely]] {
-            call_.attempt_began = call_.now();
-            call_.emit({.kind = EventKind::attempt_started});
-        }
+        if (call_.is_observed()) [[unlikely]]
+            detail::report_beginning(call_);
         return Next::attempt;
-    }
-    void report_attempt() {
-        const Duration took = call_.attempt_took = call_.now() - call_.attempt_began;
-        if (*result_) {
-            call_.emit({.kind = EventKind::attempt_ended, .took = took});
-        } else {
-            call_.emit({.kind = EventKind::attempt_ended,
-                        .code = result_->error().code(),
-                        .status = result_->error().status(),
-                        .took = took});
-        }
     }
 
     // Outwards.
@@ -273,14 +263,14 @@ private:
     }
     /// The call goes back with an error from here, not having been inside.
     template <std::size_t I>
-    Next end(Error error) {
+    [[gnu::noinline]] Next end(Error error) {
         result_.emplace(fail(std::move(error)));
         return leave<I>();
     }
 
     /// The call leaves policy `I`, if there is one, and has come back to the one before.
     template <std::size_t I>
-    Next leave() {
+    [[gnu::always_inline]] Next leave() {
         if constexpr (I < sizeof...(P)) {
             inside_ = I;
             destroy<I>();
@@ -299,9 +289,9 @@ private:
 
     /// Once more into policy `I`.
     template <std::size_t I>
-    Next again() {
+    [[gnu::noinline]] Next again() {
         if (is_over()) {
-            result_.emplace(fail(cut_short(why_over())));
+            result_.emplace(fail(detail::cut_short(detail::why_over(call_), *result_)));
             return leave<I>();
         }
         call_.attempt_began = Instant::max();
@@ -315,44 +305,18 @@ private:
         std::destroy_at(&own.lane);
     }
 
-    Next finish() {
+    [[gnu::always_inline]] Next finish() {
         if (!*result_) [[unlikely]]
             result_->error().set_attempts(call_.attempt);
         return Next::over;
     }
 
-    /// The last real error, cut short. A cancelled call is cancelled, whatever failed before.
-    Error cut_short(Error by) const {
-        if (*result_) return by;
-        const Error& last = result_->error();
-        if (by.code() != Errc::cancelled) return std::move(Error{last}.set_stopped_by(by.code()));
-        return std::move(Error{Errc::cancelled, "the last error was: " + last.message()}
-                             .set_attempts(last.attempts())
-                             .set_sent(last.sent()));
-    }
-
     template <std::size_t I>
     Error refusal(const Before& before) {
-        Error error = [&] {
-            if constexpr (requires { policy<I>().refusal(slot<I>().lane, call_, before); }) {
-                return policy<I>().refusal(slot<I>().lane, call_, before);
-            } else {
-                return refusal_by(name_of(policy<I>()), before);
-            }
-        }();
-        if (call_.is_observed()) {
-            call_.emit({.kind = EventKind::permit_refused,
-                        .policy = name_of(policy<I>()),
-                        .code = error.code(),
-                        .delay = error.retry_after()});
-        }
-        return error;
+        return detail::refusal_of(policy<I>(), slot<I>().lane, call_, before);
     }
 
     bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
-    Error why_over() const noexcept {
-        return Error{call_.stop_requested() ? Errc::cancelled : Errc::deadline_exceeded};
-    }
 
     const std::tuple<P...>& policies_;
     AnyCall& call_;

@@ -51,7 +51,7 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 /// - `before(lane, call)` says proceed, wait, queue, reject or answer. After a wait it is asked again, and so is every
 ///   policy outside it that has a `reask(lane, call)`.
 /// - A policy that says queue has a type `Waiter`: `enqueue(waiter) → bool` takes a place in the queue, or says that it
-///   is full; `waiter.wait(clock, until, stop)` blocks until the turn has come, or the time, or the stop; and
+///   is full; `waiter.turn()` is a `std::stop_source` that is stopped when the turn has come (or the call leaves); and
 ///   `settle(lane, waiter) → bool` ends the waiting and says whether the call is admitted. Then every policy outside it
 ///   that has a `reask` is asked again.
 /// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly

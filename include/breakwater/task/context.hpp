@@ -59,10 +59,8 @@ private:
     const TaskContext& context_;
 };
 
-}  // namespace detail
-
-/// `co_await current_stop_token()`: what asks the task around it to end.
-class current_stop_token {
+/// `co_await` gives the stop token of the awaiting coroutine's context; one that never stops if that is no task.
+class ReadStopToken {
 public:
     static bool await_ready() noexcept { return false; }
     template <class P>
@@ -75,5 +73,10 @@ public:
 private:
     std::stop_token stop_;
 };
+
+}  // namespace detail
+
+/// `co_await current_stop_token()`: what asks the task around it to end.
+inline detail::ReadStopToken current_stop_token() noexcept { return {}; }
 
 }  // namespace breakwater

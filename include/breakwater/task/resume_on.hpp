@@ -1,7 +1,6 @@
 #pragma once
 
 #include <coroutine>
-#include <utility>
 
 namespace breakwater {
 
@@ -10,11 +9,13 @@ namespace breakwater {
 template <class E>
 concept Executor = requires(E& executor, void (*f)()) { executor.post(f); };
 
-/// `co_await resume_on(pool)`: the coroutine goes on there. The executor outlives that.
+namespace detail {
+
+/// `co_await` goes on where the executor says.
 template <Executor E>
-class resume_on {
+class ResumeOn {
 public:
-    explicit resume_on(E& executor) noexcept : executor_{executor} {}
+    explicit ResumeOn(E& executor) noexcept : executor_{executor} {}
     static bool await_ready() noexcept { return false; }
     void await_suspend(std::coroutine_handle<> caller) {
         executor_.post([caller] { caller.resume(); });
@@ -24,5 +25,13 @@ public:
 private:
     E& executor_;
 };
+
+}  // namespace detail
+
+/// `co_await resume_on(pool)`: the coroutine goes on there. The executor outlives that.
+template <Executor E>
+detail::ResumeOn<E> resume_on(E& executor) noexcept {
+    return detail::ResumeOn<E>{executor};
+}
 
 }  // namespace breakwater

@@ -45,19 +45,4 @@ private:
     std::unique_ptr<Links> links_;
 };
 
-/// What ends a wait in a queue: the turn, or a stop request.
-class QueueTurn {
-public:
-    void await(const auto& waiter, const std::stop_token& stop) {
-        turn_ = waiter.turn();
-        if (stop.stop_possible()) link_ = std::make_unique<StopLink>(stop, turn_);
-    }
-    /// `stop` itself if there is no queue.
-    std::stop_token wake(const std::stop_token& stop) const { return turn_.stop_possible() ? turn_.get_token() : stop; }
-
-private:
-    std::stop_source turn_{std::nostopstate};
-    std::unique_ptr<StopLink> link_;
-};
-
 }  // namespace breakwater::detail
