@@ -356,6 +356,8 @@ std::optional<int> first_difference(const Algorithm& algorithm, Dice& dice, std:
                 return step;
             }
         }
+        // A word that happens to mean "fresh" (see the models) has forgotten where the clock was.
+        if (state == LimiterState{}) grants.clear();
         if (Algorithm::available(state, prepared, now) != model.available(now)) return step;
     }
     if (!is_within_bound(model, grants)) return steps;
