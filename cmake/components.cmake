@@ -36,6 +36,10 @@ breakwater_component(core
         circuit_breaker/window.hpp
         circuit_breaker/word.hpp
         clock.hpp
+        coalesce.hpp
+        coalesce/lane.hpp
+        coalesce/options.hpp
+        coalesce/table.hpp
         deadline.hpp
         detail/alarm_bell.hpp
         detail/base64.hpp
@@ -62,6 +66,8 @@ breakwater_component(core
         explain/explainer.hpp
         explain/explanation.hpp
         fallback.hpp
+        hedge.hpp
+        hedge/options.hpp
         keyed.hpp
         keyed/by.hpp
         keyed/circuit_breaker.hpp
@@ -83,6 +89,8 @@ breakwater_component(core
         pipeline/callable.hpp
         pipeline/coroutine_driver.hpp
         pipeline/flight.hpp
+        pipeline/hedge_race.hpp
+        pipeline/hedged_passage.hpp
         pipeline/passage.hpp
         pipeline/policy.hpp
         pipeline/queue_turn.hpp
@@ -168,6 +176,7 @@ breakwater_component(breakwater
         client/call.hpp
         client/caller.hpp
         client/circuits.hpp
+        client/coalesce_policy.hpp
         client/core.hpp
         client/curl_from_json.hpp
         client/download.hpp
@@ -176,9 +185,10 @@ breakwater_component(breakwater
         client/exchange.hpp
         client/explain.hpp
         client/flight.hpp
-        client/forecast_policy.hpp
         client/from_json.hpp
+        client/hedge_policy.hpp
         client/json_reader.hpp
+        client/optional_policy.hpp
         client/options.hpp
         client/pages.hpp
         client/paging.hpp

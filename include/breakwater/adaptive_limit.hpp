@@ -165,11 +165,11 @@ public:
         call.now();
         return proceed;
     }
-    bool enqueue(Waiter& waiter) const { return shared_->permits.enqueue(waiter); }
-    bool settle(Lane& lane, Waiter& waiter) const noexcept {
-        if (!shared_->permits.settle(waiter)) return false;
+    bool enqueue(Lane&, Waiter& waiter) const { return shared_->permits.enqueue(waiter); }
+    Before settle(Lane& lane, Waiter& waiter) const noexcept {
+        if (!shared_->permits.settle(waiter)) return reject(Errc::bulkhead_full);
         lane.permits_ = &shared_->permits;
-        return true;
+        return proceed;
     }
 
     template <class T>

@@ -13,11 +13,13 @@
 #include <breakwater/client/explain.hpp>
 #include <breakwater/client/from_json.hpp>
 #include <breakwater/clock.hpp>
+#include <breakwater/coalesce.hpp>
 #include <breakwater/deadline.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/explain.hpp>
 #include <breakwater/fallback.hpp>
+#include <breakwater/hedge.hpp>
 #include <breakwater/keyed.hpp>
 #include <breakwater/observe/log.hpp>
 #include <breakwater/outcome.hpp>

@@ -154,11 +154,11 @@ public:
         if (options.max_queue == 0 || options.max_wait == Duration{0}) return reject(Errc::bulkhead_full);
         return queue_for(options.max_wait, Errc::bulkhead_full);
     }
-    bool enqueue(Waiter& waiter) const { return shared_->permits.enqueue(waiter); }
-    bool settle(Lane& lane, Waiter& waiter) const noexcept {
-        if (!shared_->permits.settle(waiter)) return false;
+    bool enqueue(Lane&, Waiter& waiter) const { return shared_->permits.enqueue(waiter); }
+    Before settle(Lane& lane, Waiter& waiter) const noexcept {
+        if (!shared_->permits.settle(waiter)) return reject(Errc::bulkhead_full);
         lane.permits_ = &shared_->permits;
-        return true;
+        return proceed;
     }
 
     After after(Lane&, auto&, auto&) const noexcept { return done; }

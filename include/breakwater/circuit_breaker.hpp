@@ -237,6 +237,11 @@ public:
         if (admission.ticket.is_held()) lane.held_in_ = shared_.get();
         if (admission.ticket.is_probe()) {
             lane.outer_deadline_ = call.attempt_deadline;
+            if (call.is_hedge) [[unlikely]] {  // the slot is for a call that has no other attempt
+                leave(lane, call);
+                lane.refused_in_ = CircuitState::half_open;
+                return reject(Errc::circuit_open);
+            }
             call.probing = true;
             call.attempt_deadline = std::min(call.attempt_deadline, call.now() + rules.probe_lease);
         }

@@ -22,6 +22,9 @@ enum class EventKind : std::uint8_t {
     limiter_waited,   ///< The call waited `delay` for a permit of a rate limiter or bulkhead.
     limit_changed,    ///< An adaptive limit now lets `limit` calls be in flight.
     limiter_paused,   ///< The service asked for a pause of `delay`.
+    hedge_sent,       ///< Another attempt begins beside the one under way, `delay` after that.
+    hedge_won,        ///< Its answer is the call's.
+    hedge_lost,       ///< Another attempt's is.
     circuit_opened,   ///< `delay` until the first probe.
     circuit_half_opened,
     circuit_closed,
@@ -29,6 +32,7 @@ enum class EventKind : std::uint8_t {
     cache_hit,
     cache_stored,
     cache_stale_served,
+    coalesced,  ///< Another call's result is this one's, too.
     fallback_used,
     redirected,
     store_degraded,  ///< The shared store (`policy`: its name) does not answer (`subject`: why): policies go on
@@ -52,6 +56,9 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::limiter_waited: return "limiter_waited";
         case EventKind::limit_changed: return "limit_changed";
         case EventKind::limiter_paused: return "limiter_paused";
+        case EventKind::hedge_sent: return "hedge_sent";
+        case EventKind::hedge_won: return "hedge_won";
+        case EventKind::hedge_lost: return "hedge_lost";
         case EventKind::circuit_opened: return "circuit_opened";
         case EventKind::circuit_half_opened: return "circuit_half_opened";
         case EventKind::circuit_closed: return "circuit_closed";
@@ -59,6 +66,7 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::cache_hit: return "cache_hit";
         case EventKind::cache_stored: return "cache_stored";
         case EventKind::cache_stale_served: return "cache_stale_served";
+        case EventKind::coalesced: return "coalesced";
         case EventKind::fallback_used: return "fallback_used";
         case EventKind::redirected: return "redirected";
         case EventKind::store_degraded: return "store_degraded";

@@ -5,10 +5,12 @@
 #include <breakwater/attempt_timeout.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker.hpp>
+#include <breakwater/coalesce.hpp>
 #include <breakwater/deadline.hpp>
 #include <breakwater/explain/explainer.hpp>
 #include <breakwater/explain/explanation.hpp>
 #include <breakwater/fallback.hpp>
+#include <breakwater/hedge.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
@@ -162,11 +164,12 @@ void explain_retry(const RetryOptions<J>& options, const RetryBudgetOptions* bud
                        format_duration(between) + " in all, and what Retry-After asks for (each up to " +
                        format_duration(options.max_retry_after) + ")";
     if (options.max_elapsed) says += ", none after " + format_duration(*options.max_elapsed);
-    explainer.repeat(retries + 1, between + options.max_retry_after * static_cast<std::int64_t>(retries));
-    if (budget != nullptr && budget->ratio && retries > 0) {
+    const bool is_budgeted = budget != nullptr && budget->ratio && retries > 0;
+    explainer.repeat(retries + 1, is_budgeted ? budget->ratio : std::nullopt,
+                     between + options.max_retry_after * static_cast<std::int64_t>(retries));
+    if (is_budgeted) {
         says += "; of all calls no more than " + detail::percent(*budget->ratio) + " and " +
                 std::to_string(budget->floor_per_second) + " per second";
-        explainer.all.load_in_the_long_run = std::min(explainer.all.load_in_the_long_run, 1.0 + *budget->ratio);
     }
     explainer.layer("retry", std::move(says));
     if (!explainer.all.breaks && retries > 0)
@@ -183,12 +186,12 @@ void explain_policy(const Retry<J, V, Budget>& retry, Explainer& explainer) {
 inline void explain_policy(const Deadline& deadline, Explainer& explainer) {
     const Duration limit = deadline.limit();
     explainer.layer("deadline", format_duration(limit) + " for all attempts and waits");
-    if (explainer.attempt_timeout && explainer.all.worst_attempts > 1) {
+    if (explainer.attempt_timeout && explainer.in_a_row > 1) {
         const auto fit = static_cast<std::uint64_t>(limit / *explainer.attempt_timeout);
-        if (fit < explainer.all.worst_attempts) {
+        if (fit < explainer.in_a_row) {
             explainer.warn("attempts that take their full " + format_duration(*explainer.attempt_timeout) +
-                           " leave room for " + std::to_string(fit) + " of " +
-                           std::to_string(explainer.all.worst_attempts) + " within the deadline");
+                           " leave room for " + std::to_string(fit) + " of " + std::to_string(explainer.in_a_row) +
+                           " within the deadline");
         }
     }
     if (!explainer.interrupts) explainer.all.may_overrun = true;
@@ -214,6 +217,29 @@ void explain_policy(const AttemptForecast<S>& forecast, Explainer& explainer) {
                                     std::to_string(options.max_samples) + "); a trial after " +
                                     format_duration(options.trial_interval) + " without any");
     explainer.asks_deadline = true;
+}
+
+template <class S>
+void explain_policy(const Hedge<S>& hedge, Explainer& explainer) {
+    const HedgeOptions& options = hedge.options();
+    if (options.max_hedges == 0) return;
+    const auto quantile = static_cast<std::uint32_t>(std::lround(options.quantile * 10'000));
+    std::string says = detail::named(options.name) + "up to " + std::to_string(options.max_hedges) +
+                       " more side by side, each sent after ";
+    says += options.after ? format_duration(*options.after)
+                          : detail::percentile_text(quantile) + " of the times that answers took";
+    explainer.multiply(options.max_hedges + 1, options.budget.ratio);
+    if (options.budget.ratio) {
+        says += "; of all attempts no more than " + detail::percent(*options.budget.ratio) + " and " +
+                std::to_string(options.budget.floor_per_second) + " per second";
+    }
+    explainer.layer("hedge", std::move(says));
+}
+
+template <class T>
+void explain_policy(const Coalesce<T>& coalesce, Explainer& explainer) {
+    explainer.layer("coalesce", "calls with the same key share one run; waits " +
+                                    format_duration(coalesce.options().max_wait) + " for it, then goes alone");
 }
 
 template <class F>

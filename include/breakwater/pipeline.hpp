@@ -112,6 +112,25 @@ consteval bool forecast_is_between() {
     return good;
 }
 
+template <class... P>
+consteval bool hedge_is_between() {
+    bool inside = false;
+    bool permits = false;
+    bool good = true;
+    ((good = good &&
+             !(inside && (place_of<P> == Place::fallback || place_of<P> == Place::deadline ||
+                          place_of<P> == Place::retry || place_of<P> == Place::hedge)) &&
+             !(permits && place_of<P> == Place::hedge),
+      inside = inside || place_of<P> == Place::hedge,
+      permits = permits || place_of<P> == Place::forecast || place_of<P> == Place::admission ||
+                place_of<P> == Place::attempt),
+     ...);
+    return good;
+}
+
+template <class... P>
+inline constexpr bool hedges = ((place_of<P> == Place::hedge) || ...);
+
 /// Throws if an attempt of up to `limit` makes no sense under `policy`.
 template <class P>
 void check_attempt_timeout(Duration limit, const P& policy) {
@@ -164,6 +183,11 @@ class Pipeline {
         "breakwater: an AttemptForecast must stand inside Fallback, Deadline and Retry, and outside CircuitBreaker, "
         "RateLimiter, Bulkhead and AttemptTimeout. It looks before each attempt how much of the deadline is left, "
         "before it takes permits.");
+    static_assert(
+        detail::hedge_is_between<P...>(),
+        "breakwater: a Hedge, of which there is one, must stand inside Fallback, Deadline and Retry, and outside "
+        "AttemptForecast, CircuitBreaker, RateLimiter, Bulkhead and AttemptTimeout: each of its attempts takes permits "
+        "of its own.");
 
 public:
     using ClockType = std::remove_cvref_t<decltype(detail::clock_of(std::declval<const std::tuple<P...>&>()))>;
@@ -252,12 +276,18 @@ private:
                       "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, and "
                       "come back when a stop is requested. One that takes neither cannot be stopped.");
         static_assert(!gives_task<F, CallType>, "breakwater: a callable that gives a Task is guarded by run_async");
+        static_assert(!detail::hedges<P...>,
+                      "breakwater: a Hedge makes attempts side by side, which a callable that blocks cannot be: give a "
+                      "callable that gives a Task to run_async");
         using T = GuardedValue<F, CallType>;
         return BlockingDriver<CallType, T, F, P...>{policies_, call, function}.run();
     }
 
     template <class Flight, class F, class Options>
     auto fly(F function, Options options) const {
+        static_assert(!detail::hedges<P...> || gives_task<F, CallType>,
+                      "breakwater: a Hedge makes attempts side by side, which a callable that blocks cannot be: it has "
+                      "to give a Task");
         static_assert(
             !detail::bounds_attempts<P...> || !std::invocable<F&> || gives_task<F, CallType>,
             "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, or give a "

@@ -6,7 +6,6 @@
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/pages.hpp>
 #include <breakwater/client/snapshot.hpp>
-#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
@@ -26,8 +25,8 @@
 
 namespace breakwater {
 
-/// An HTTP client for an API that fails: cache, fallback, deadline, retry, circuit breaker, bulkhead and rate limits
-/// around each call, in that order.
+/// An HTTP client for an API that fails: cache, fallback, coalescing, deadline, retry, hedge, circuit breaker, bulkhead
+/// and rate limits around each call, in that order.
 ///
 ///     bw::ResilientClient client{bw::ClientOptions{.name = "dairy", .base_url = "https://api.example.com/v1"}};
 ///     bw::Result<bw::Response> page = client.get("/inventory", {.query = {{"page", 1}}});
@@ -48,7 +47,7 @@ public:
     /// As the constructor, without throwing.
     static Result<ResilientClient> make(Options options, TransportType transport = TransportType{},
                                         StoreType store = StoreType{}) {
-        if (auto ok = detail::validate_in<StoreType>(options, ""); !ok) return fail(std::move(ok).error());
+        if (auto ok = Core::check(options); !ok) return fail(std::move(ok).error());
         return ResilientClient{std::move(options), std::move(transport), std::move(store)};
     }
 
@@ -205,14 +204,20 @@ public:
     std::optional<Bulkhead> bulkhead() const { return copy_of(core()->stack()->bulkhead()); }
     auto rate_limiter() const { return core()->stack()->limiter; }
     /// Empty if the client has none.
+    auto adaptive_limit() const { return copy_of(core()->stack()->adaptive_limit()); }
+    /// Empty if the client has none.
+    auto throttle() const { return copy_of(core()->stack()->throttle()); }
+    /// Empty if the client has none.
     auto forecast() const { return copy_of(core()->stack()->forecast()); }
+    /// Empty if the client has none.
+    auto hedge() const { return copy_of(core()->stack()->hedge()); }
     auto retry_budget() const { return core()->stack()->retry_budget(); }
 
 private:
     using Core = ClientCore<TransportType, StoreType, Policies>;
 
     static Options checked(Options options) {
-        if (auto ok = detail::validate_in<StoreType>(options, ""); !ok) throw Exception{ok.error()};
+        if (auto ok = Core::check(options); !ok) throw Exception{ok.error()};
         return options;
     }
     template <class T>

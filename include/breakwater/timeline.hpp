@@ -37,6 +37,7 @@ struct Attempt {
     std::optional<Errc> error{};  ///< Why it failed; empty if it succeeded.
     std::optional<int> status{};  ///< The HTTP status, if an answer arrived.
     ConnectionUse connection = ConnectionUse::unknown;  ///< Of the answer; after redirects, of the last one.
+    bool hedge = false;                                 ///< It was made beside the one before it.
     std::optional<Duration> wait{};  ///< How long the call waited afterwards; empty if it went no further.
 
     friend bool operator==(const Attempt&, const Attempt&) = default;

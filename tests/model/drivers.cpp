@@ -88,16 +88,18 @@ public:
         world_->tell(name_ + (stands ? " stands" : " has changed its mind"));
         return stands ? bw::proceed : bw::reject(bw::Errc::circuit_open);
     }
-    bool enqueue(Waiter& waiter) const {
+    bool enqueue(Lane&, Waiter& waiter) const {
         waiter.is_granted_ = world_->pick(2) == 0;
         if (waiter.is_granted_) waiter.turn_.request_stop();
         const bool has_room = world_->pick(6) != 0;
         world_->tell(name_ + (has_room ? " queues" : " is full"));
         return has_room;
     }
-    bool settle(Lane&, Waiter& waiter) const {
-        world_->tell(name_ + (waiter.is_granted_ ? " grants" : " does not grant"));
-        return waiter.is_granted_;
+    bw::Before settle(Lane&, Waiter& waiter) const {
+        const bool answers = world_->pick(4) == 0;
+        world_->tell(name_ + (answers ? " knows the answer" : waiter.is_granted_ ? " grants" : " does not grant"));
+        if (answers) return bw::answer_now;
+        return waiter.is_granted_ ? bw::proceed : bw::reject(bw::Errc::bulkhead_full);
     }
     bw::Result<int> answer(Lane&, auto&) const {
         return world_->pick(2) ? bw::Result<int>{7} : bw::fail(bw::Errc::bad_result);

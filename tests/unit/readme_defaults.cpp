@@ -117,6 +117,13 @@ Table table_of_code() {
                     ", max_samples " + text(forecast.max_samples) + ", trial_interval " + text(forecast.trial_interval);
     t["cache"] = "ttl " + none(!o.cache.ttl) + ", stale_if_error " + text(o.cache.stale_if_error) + ", lifetime " +
                  (o.cache.lifetime == bw::CacheLifetime::answer_first ? "answer_first" : "SOMETHING");
+    t["coalesce"] = std::string{"calls "} + (o.coalesce.calls == bw::CoalesceCalls::cached ? "cached" : "SOMETHING") +
+                    ", max_wait " + text(o.coalesce.max_wait);
+    t["adaptive_limit`, `throttle"] = none(!o.adaptive_limit && !o.throttle);
+    const auto& hedge = o.hedge;
+    t["hedge"] = "max_hedges " + text(hedge.max_hedges) + ", after " + none(!hedge.after) + ", quantile " +
+                 bw::detail::option_text(hedge.quantile) + ", minimum_samples " + text(hedge.minimum_samples);
+    CHECK(hedge.budget == bw::RetryBudgetOptions{.ratio = 0.05, .floor_per_second = 1});
     const auto* on = o.fallback.on.target<bool (*)(const bw::Error&) noexcept>();
     t["fallback"] = "answer " + none(!o.fallback.answer) + ", on " +
                     (on && *on == &bw::fallback_by_default ? "fallback_by_default" : "SOMETHING");
@@ -152,6 +159,7 @@ Table table_of_code() {
         {{"circuit_breaker.deadline_counts_after`, `shadow", "circuit_breaker.deadline_counts_after`, `shadow"},
          {"circuit_breaker.name`, `classify`, `uncounted_tags`, `seed", "name`, `classify`, `uncounted_tags`, `seed"}});
     join({{"TokenBucket", "TokenBucket"}, {"FixedWindow`, `SlidingWindow", "FixedWindow`, `SlidingWindow"}});
+    join({{"cache", "cache"}, {"coalesce", "coalesce"}});
     join({{"CurlOptions", "CurlOptions"}, {"MemoryStoreOptions", "MemoryStoreOptions"}});
     return t;
 }

@@ -40,8 +40,8 @@ public:
         if (glance(lane, call)) return proceed;
         return Bulkhead::queue_or_reject(options_);
     }
-    bool enqueue(Waiter& waiter) const { return bulkhead_->enqueue(waiter); }
-    bool settle(Lane& lane, Waiter& waiter) const noexcept { return bulkhead_->settle(lane, waiter); }
+    bool enqueue(Lane& lane, Waiter& waiter) const { return bulkhead_->enqueue(lane, waiter); }
+    Before settle(Lane& lane, Waiter& waiter) const noexcept { return bulkhead_->settle(lane, waiter); }
     After after(Lane&, auto&, auto&) const noexcept { return done; }
 
 private:

@@ -36,6 +36,7 @@ public:
         if (!ttl || *ttl <= Duration{0} || asked.no_store) return proceed;
         lane.ttl = ttl;
         if (asked.no_cache) return proceed;
+        call.is_cached = true;
         auto kept = cache_.find(call.request);
         if (!kept) return proceed;
         const Instant now = clock_.now();

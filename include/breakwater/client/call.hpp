@@ -24,6 +24,7 @@ public:
     const RequestOptions& options;
     const Instant began;
     Timeline timeline{};
+    bool is_cached = false;                   ///< The cache may answer it.
     Download* download = nullptr;             ///< Where a good answer's body goes, if not into the response.
     std::shared_ptr<const Response> stale{};  ///< An answer past its lifetime that may stand in for an error.
 
@@ -33,11 +34,20 @@ public:
         Call<C>::emit(event);
     }
 
+    bool may_hedge() const noexcept {
+        return Call<C>::may_hedge() && !request.body && download == nullptr && !options.progress;
+    }
+    void forget_attempts() noexcept { timeline.clear(); }
+    void add(const HttpCall& lane) {
+        Call<C>::add(lane);
+        for (const Attempt& made : lane.timeline) note(made);
+    }
+
     /// Notes an attempt. What the call waited before it belongs to the one before.
     void note(Attempt made) {
         if (!timeline.empty()) {
             Attempt& last = timeline.back();
-            last.wait = made.began - (last.began + last.took);
+            if (const Duration wait = made.began - (last.began + last.took); !made.hedge) last.wait = wait;
         }
         timeline.push_back(made);
     }

@@ -4,6 +4,8 @@
 #include <breakwater/client/flight.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
+#include <breakwater/event_loop/process_loop.hpp>
+#include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
@@ -12,6 +14,7 @@
 #include <breakwater/pipeline/coroutine_driver.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
+#include <breakwater/task/start.hpp>
 #include <breakwater/transport/transport.hpp>
 
 #include <memory>
@@ -83,6 +86,21 @@ private:
         return fail(std::move(ok.error().set_subject(subject)));
     }
 
+    /// A complete request's call.
+    Task<Result<Response>> fly(Request request, std::string subject, RequestOptions options) const {
+        using Flight = ClientFlight<std::shared_ptr<const Core>, RequestOptions>;
+        Flight flight{core_, stack_, std::move(request), std::move(subject), std::move(options)};
+        if (auto ok = flight.open(); !ok) return refused(std::move(ok.error()));
+        return CoroutineDriver<Flight>::run(std::move(flight));
+    }
+    /// Blocks while the call is made elsewhere.
+    Result<Response> wait_for(Task<Result<Response>> call, const std::string& subject) const {
+        Scheduler* const scheduler = scheduler_of(core_->transport());
+        if ((scheduler != nullptr ? *scheduler : process_loop()).is_here())
+            return fail(std::move(Error{Errc::would_deadlock}.set_subject(subject)));
+        return sync_wait(std::move(call));
+    }
+
     const std::shared_ptr<Core>& core_;
     const std::shared_ptr<const Stack> stack_;
 };
@@ -94,6 +112,10 @@ Result<Response> ClientCaller<Core>::call(Request request, std::string_view targ
                                           const RequestOptions& options) const {
     const std::string subject = subject_for(request.method, target);
     if (auto ok = prepare(request, target, options, subject); !ok) return fail(std::move(ok.error()));
+    if constexpr (AsyncTransport<typename Core::Transport>) {
+        if (stack_->options.hedge.max_hedges > 0) [[unlikely]]
+            return wait_for(fly(std::move(request), subject, options), subject);
+    }
     ClientFlight<const Core*, const RequestOptions&> flight{core_.get(), stack_, std::move(request), subject, options};
     if (auto ok = flight.open(); !ok) return fail(std::move(ok.error()));
     auto& call = flight.begin(&options.stop);
@@ -115,10 +137,7 @@ Task<Result<Response>> ClientCaller<Core>::async_call(Request request, std::stri
                   "breakwater: this client's transport has no async_send, so it cannot make asynchronous calls");
     const std::string subject = subject_for(request.method, target);
     if (auto ok = prepare(request, target, options, subject); !ok) return refused(std::move(ok.error()));
-    using Flight = ClientFlight<std::shared_ptr<const Core>, RequestOptions>;
-    Flight flight{core_, stack_, std::move(request), subject, std::move(options)};
-    if (auto ok = flight.open(); !ok) return refused(std::move(ok.error()));
-    return CoroutineDriver<Flight>::run(std::move(flight));
+    return fly(std::move(request), subject, std::move(options));
 }
 
 }  // namespace breakwater

@@ -4,6 +4,7 @@
 #include <breakwater/client/saved_state.hpp>
 #include <breakwater/client/stack.hpp>
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/validate_in.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
 #include <breakwater/transport/transport.hpp>
@@ -27,7 +28,16 @@ public:
     using Stack = ClientStack<StoreType, Policies>;
     using Options = typename Stack::Options;
 
-    /// Needs options that `validate` accepts.
+    /// Whether a client of this transport and store can go by the options.
+    static Result<void> check(const Options& options) {
+        if (auto ok = detail::validate_in<StoreType>(options, ""); !ok) return ok;
+        if (!AsyncTransport<TransportType> && options.hedge.max_hedges > 0)
+            return detail::invalid_option("hedge", "max_hedges", "0 where the transport makes one attempt at a time",
+                                          options.hedge.max_hedges);
+        return {};
+    }
+
+    /// Needs options that `check` accepts.
     ClientCore(Options options, TransportType transport, StoreType store);
 
     const TransportType& transport() const noexcept { return transport_; }
@@ -55,6 +65,16 @@ private:
         const auto& [circuit, budget] = std::pair{&options.circuit_breaker.name, &options.retry_budget.name};
         if (auto ok = validate_same_name("circuit_breaker", "the circuit's", old.circuit_breaker.name, *circuit); !ok)
             return ok;
+        if (old.throttle && options.throttle) {
+            auto ok = validate_same_name("throttle", "the throttle's", old.throttle->name, options.throttle->name);
+            if (!ok) return ok;
+        }
+        if (old.adaptive_limit && options.adaptive_limit) {
+            auto ok = validate_same_name("adaptive_limit", "the limit's", old.adaptive_limit->name,
+                                         options.adaptive_limit->name);
+            if (!ok) return ok;
+        }
+        if (auto ok = validate_same_name("hedge", "the hedge's", old.hedge.name, options.hedge.name); !ok) return ok;
         return validate_same_name("retry_budget", "the budget's", old.retry_budget.name, *budget);
     }
 
@@ -92,14 +112,14 @@ ClientCore<TransportType, StoreType, Policies>::ClientCore(Options options, Tran
 
 template <Transport TransportType, Store StoreType, class Policies>
 Result<void> ClientCore<TransportType, StoreType, Policies>::reconfigure(Options options) {
-    if (auto ok = validate(options); !ok) return ok;
+    if (auto ok = check(options); !ok) return ok;
     options = Stack::completed(std::move(options));
     std::shared_ptr<const Stack> old;  // holds functions of the user's: destroyed with nothing held
     const std::scoped_lock one_at_a_time{change_mutex_};
     old = stack();
     if (auto ok = same_names(old->options, options); !ok) return ok;
     auto next = std::make_shared<const Stack>(std::move(options), store_, old.get());
-    next->bulkhead_policy().adapt();
+    next->adapt();
     const std::scoped_lock lock{stack_mutex_};
     stack_ = std::move(next);
     return {};

@@ -115,7 +115,9 @@ public:
             (call_.download != nullptr && call_.download->is_spent()))
             forbid_another(call_, options_, result);
         Attempt attempt{.number = call_.attempt, .began = began_ - call_.began, .took = call_.now() - began_};
+        attempt.hedge = call_.is_hedge;
         if (result) {
+            result->attempt = call_.attempt;
             attempt.status = result->status;
             attempt.connection = result->connection;
         } else {

@@ -29,11 +29,18 @@ Explanation explain(const ResilientClient<Transport, Store, Policies>& client) {
     if (!endpoints.algorithm.is_none())
         explainer.layer("rate limiter", "for each endpoint: " + detail::say(endpoints.algorithm));
     explain_policy(client.rate_limiter(), explainer);
+    if (const auto limit = client.adaptive_limit()) explain_policy(*limit, explainer);
     if (const auto bulkhead = client.bulkhead()) explain_policy(*bulkhead, explainer);
     explain_policy(client.circuit_breaker(), explainer);
+    if (const auto throttle = client.throttle()) explain_policy(*throttle, explainer);
     if (const auto forecast = client.forecast()) explain_policy(*forecast, explainer);
+    if (const auto hedge = client.hedge()) explain_policy(*hedge, explainer);
     explain_retry(options.retry, &options.retry_budget, explainer);
     explain_policy(Deadline{timeouts.deadline}, explainer);
+    if (options.coalesce.calls == CoalesceCalls::all_gets ||
+        (options.coalesce.calls == CoalesceCalls::cached && options.cache.ttl))
+        explainer.layer("coalesce", "equal GETs under way share one transfer; waits " +
+                                        format_duration(options.coalesce.max_wait) + " for it, then goes alone");
     if (options.fallback.answer) explainer.layer("fallback", "answers in place of a failure");
     if (options.cache.ttl) {
         const Duration stale = options.cache.stale_if_error;

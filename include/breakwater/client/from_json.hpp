@@ -160,6 +160,21 @@ void read_headers(const JsonReader<Json>& reader, Headers& headers) {
     }
 }
 
+template <class Json>
+void read_budget(const JsonReader<Json>& reader, RetryBudgetOptions& budget) {
+    reader.object([&](const auto& part) {
+        part("name", budget.name);
+        part("ratio", [&](const JsonReader<Json>& ratio) {
+            if (ratio.value().is_null())
+                budget.ratio.reset();
+            else
+                ratio.read(budget.ratio);
+        });
+        part("floor_per_second", budget.floor_per_second);
+        part("burst", budget.burst);
+    });
+}
+
 }  // namespace detail
 
 /// Options from a configuration: the keys are the options' names, durations are texts such as "250ms" and "2min", and
@@ -227,6 +242,38 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 part("max_wait", options.bulkhead.max_wait);
             });
         });
+        member("adaptive_limit", [&](const JsonReader<Json>& own) {
+            auto& limit = options.adaptive_limit.emplace();
+            own.object([&](const auto& part) {
+                part("algorithm", [&](const JsonReader<Json>& algorithm) {
+                    algorithm.read_word(limit.algorithm,
+                                        {{"gradient2", Gradient2{}}, {"vegas", Vegas{}}, {"aimd", Aimd{}}});
+                });
+                part("initial_limit", limit.initial_limit);
+                part("min_limit", limit.min_limit);
+                part("max_limit", limit.max_limit);
+                part("window", limit.window);
+                part("minimum_samples", limit.minimum_samples);
+                part("drop_ratio", limit.drop_ratio);
+                part("slow_after", limit.slow_after);
+                part("max_queue", limit.max_queue);
+                part("max_wait", limit.max_wait);
+            });
+        });
+        member("throttle", [&](const JsonReader<Json>& own) {
+            auto& throttle = options.throttle.emplace();
+            own.object([&](const auto& part) {
+                part("accepts_multiplier", throttle.accepts_multiplier);
+                part("max_probability", throttle.max_probability);
+                part("window", [&](const JsonReader<Json>& window) {
+                    window.object([&](const auto& inner) {
+                        inner("duration", throttle.window.duration);
+                        inner("buckets", throttle.window.buckets);
+                    });
+                });
+                part("minimum_requests", throttle.minimum_requests);
+            });
+        });
         member("circuits", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("per", [&](const JsonReader<Json>& per) {
@@ -286,20 +333,7 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                 });
             });
         });
-        member("retry_budget", [&](const JsonReader<Json>& own) {
-            auto& budget = options.retry_budget;
-            own.object([&](const auto& part) {
-                part("name", budget.name);
-                part("ratio", [&](const JsonReader<Json>& ratio) {
-                    if (ratio.value().is_null())
-                        budget.ratio.reset();
-                    else
-                        ratio.read(budget.ratio);
-                });
-                part("floor_per_second", budget.floor_per_second);
-                part("burst", budget.burst);
-            });
-        });
+        member("retry_budget", [&](const JsonReader<Json>& own) { detail::read_budget(own, options.retry_budget); });
         member("forecast", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("quantile", options.forecast.quantile);
@@ -316,6 +350,26 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
                     lifetime.read_word(options.cache.lifetime, {{"answer_first", CacheLifetime::answer_first},
                                                                 {"ttl_always", CacheLifetime::ttl_always}});
                 });
+            });
+        });
+        member("coalesce", [&](const JsonReader<Json>& own) {
+            own.object([&](const auto& part) {
+                part("calls", [&](const JsonReader<Json>& calls) {
+                    calls.read_word(options.coalesce.calls, {{"none", CoalesceCalls::none},
+                                                             {"cached", CoalesceCalls::cached},
+                                                             {"all_gets", CoalesceCalls::all_gets}});
+                });
+                part("max_wait", options.coalesce.max_wait);
+            });
+        });
+        member("hedge", [&](const JsonReader<Json>& own) {
+            own.object([&](const auto& part) {
+                part("max_hedges", options.hedge.max_hedges);
+                part("after", options.hedge.after);
+                part("quantile", options.hedge.quantile);
+                part("minimum_samples", options.hedge.minimum_samples);
+                part("budget",
+                     [&](const JsonReader<Json>& budget) { detail::read_budget(budget, options.hedge.budget); });
             });
         });
         member("max_response_bytes", [&](const JsonReader<Json>& own) { own.read_size(options.max_response_bytes); });

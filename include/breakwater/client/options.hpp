@@ -1,13 +1,16 @@
 #pragma once
 
+#include <breakwater/adaptive_limit/options.hpp>
 #include <breakwater/attempt_forecast/options.hpp>
 #include <breakwater/bulkhead/options.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
 #include <breakwater/client/request_key.hpp>
+#include <breakwater/coalesce/options.hpp>
 #include <breakwater/detail/base64.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/fallback.hpp>
+#include <breakwater/hedge/options.hpp>
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/file_body.hpp>
 #include <breakwater/http/form.hpp>
@@ -24,6 +27,7 @@
 #include <breakwater/result.hpp>
 #include <breakwater/retry/budget.hpp>
 #include <breakwater/retry/options.hpp>
+#include <breakwater/throttle/options.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -184,6 +188,21 @@ struct CacheOptions {
     CacheLifetime lifetime = CacheLifetime::answer_first;
 };
 
+/// Which calls share one transfer.
+enum class CoalesceCalls : std::uint8_t {
+    none,
+    cached,    ///< GETs that the cache may answer: who takes an answer out of the cache takes one that is under way.
+    all_gets,  ///< Such a call may be told what the service said before the call was made.
+};
+
+/// GETs of the same URL with the same headers, credentials included, that are under way at once: one makes the
+/// attempts, and all have its answer (`Source::coalesced`) or its error: see `Coalesce`. A call that saves its answer
+/// or watches its progress goes alone; an answer with `no-store` is not shared.
+struct ClientCoalesceOptions {
+    CoalesceCalls calls = CoalesceCalls::cached;
+    Duration max_wait = CoalesceOptions{}.max_wait;  ///< After it a call goes alone. 1 ms to 24 h; default 10 s.
+};
+
 /// Answers in place of a failed call.
 using ResponseFallback = std::function<Result<Response>(const Error&)>;
 
@@ -209,12 +228,22 @@ struct BasicClientOptions {
     TimeoutOptions timeouts{};
     CircuitBreakerOptions<typename Policies::Trip> circuit_breaker{};  ///< Its name defaults to the client's.
     ClientBulkheadOptions bulkhead{};
+    /// Empty (the default): how many attempts may be in flight does not follow what the service shows to bear. Its name
+    /// is the client's.
+    std::optional<AdaptiveLimitOptions<>> adaptive_limit{};
+    /// Empty (the default): nothing is refused for the part of the calls that the service does not accept. Its name is
+    /// the client's.
+    std::optional<ThrottleOptions> throttle{};
     CircuitKeyOptions circuits{};
     ClientRateLimitOptions rate_limit{};
     RetryOptions<typename Policies::JitterKind> retry{};
     RetryBudgetOptions retry_budget{};  ///< Its name defaults to the client's; `.ratio = std::nullopt` switches it off.
     ClientForecastOptions forecast{};
+    /// Off by default, as it costs requests. Its name is the client's. Hedged are requests that may be sent twice and
+    /// have no body; a blocking call then waits for attempts that the transport's thread makes.
+    HedgeOptions hedge{.max_hedges = 0};
     CacheOptions cache{};
+    ClientCoalesceOptions coalesce{};
     ClientFallbackOptions fallback{};
     std::size_t max_response_bytes = std::size_t{16} << 20;  ///< Default 16 MiB, after decompression.
     RedirectRules redirects{};
@@ -302,6 +331,12 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
             timeouts.attempt);
     }
     if (auto ok = validate(bulkhead_options({}, options.bulkhead)); !ok) return ok;
+    if (options.adaptive_limit) {
+        if (auto ok = validate(*options.adaptive_limit); !ok) return ok;
+    }
+    if (options.throttle) {
+        if (auto ok = validate(*options.throttle); !ok) return ok;
+    }
     if (options.circuits.max_circuits < 1 || options.circuits.max_circuits > 1'000'000)
         return detail::invalid_option("circuits", "max_circuits", "1 to 1000000", options.circuits.max_circuits);
     const ClientRateLimitOptions& limit = options.rate_limit;
@@ -320,12 +355,14 @@ Result<void> validate(const BasicClientOptions<Policies>& options) {
     if (auto ok = validate(options.retry, "retry"); !ok) return ok;
     if (auto ok = validate(options.retry_budget, "retry_budget"); !ok) return ok;
     if (auto ok = validate(forecast_options({}, options.forecast), "forecast"); !ok) return ok;
+    if (auto ok = validate(options.hedge); !ok) return ok;
     if (options.cache.ttl && (*options.cache.ttl <= Duration{0} || *options.cache.ttl > most * 365)) {
         return detail::invalid_option("cache", "ttl", "> 0s and at most 365 days", *options.cache.ttl);
     }
     if (options.cache.stale_if_error < Duration{0} || options.cache.stale_if_error > most * 365) {
         return detail::invalid_option("cache", "stale_if_error", "0s to 365 days", options.cache.stale_if_error);
     }
+    if (auto ok = validate(CoalesceOptions{options.coalesce.max_wait}); !ok) return ok;
     if (options.max_response_bytes < 1) {
         return detail::invalid_option("", "max_response_bytes", ">= 1", options.max_response_bytes);
     }

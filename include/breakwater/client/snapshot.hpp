@@ -1,12 +1,15 @@
 #pragma once
 
+#include <breakwater/adaptive_limit/options.hpp>
 #include <breakwater/attempt_forecast/options.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker/state.hpp>
 #include <breakwater/error.hpp>
+#include <breakwater/hedge/options.hpp>
 #include <breakwater/keyed/table.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry/budget.hpp>
+#include <breakwater/throttle/options.hpp>
 #include <breakwater/transport/counts.hpp>
 
 #include <nlohmann/json.hpp>
@@ -65,6 +68,37 @@ void to_json(Json& json, const RetryBudgetSnapshot& seen) {
     json = {{"name", seen.name}, {"available", seen.available ? Json(*seen.available) : Json(nullptr)}};
 }
 
+/// As JSON; durations are milliseconds.
+template <class Json>
+void to_json(Json& json, const AdaptiveLimitSnapshot& seen) {
+    json = {{"name", seen.name},
+            {"limit", seen.limit},
+            {"in_flight", seen.in_flight},
+            {"queued", seen.queued},
+            {"max_queue", seen.max_queue},
+            {"long_rtt_ms", detail::in_ms(seen.long_rtt)},
+            {"short_rtt_ms", detail::in_ms(seen.short_rtt)},
+            {"gradient", seen.gradient},
+            {"is_probing", seen.is_probing}};
+}
+
+/// As JSON.
+template <class Json>
+void to_json(Json& json, const ThrottleSnapshot& seen) {
+    json = {{"name", seen.name},
+            {"requests", seen.requests},
+            {"accepts", seen.accepts},
+            {"refusal_probability", seen.refusal_probability}};
+}
+
+/// As JSON; `after_ms` is null while too few answers tell, `available` where nothing limits.
+template <class Json>
+void to_json(Json& json, const HedgeSnapshot& seen) {
+    json = {{"name", seen.name},
+            {"after_ms", seen.after ? Json(detail::in_ms(*seen.after)) : Json(nullptr)},
+            {"available", seen.available ? Json(*seen.available) : Json(nullptr)}};
+}
+
 /// As JSON; `expected_ms` is null while too few attempts tell.
 template <class Json>
 void to_json(Json& json, const AttemptForecastSnapshot& seen) {
@@ -89,8 +123,9 @@ void to_json(Json& json, const TransportCounts& seen) {
 }
 
 /// The form of `ResilientClient::snapshot()`, version 1: `{"version", "name", "circuit": {…}, "circuits": {KEY: {…}},
-/// "bulkhead": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "forecast": {…} or null, "endpoints": {KEY: {…}},
-/// "transport": {…} or null if it does not count}`, and where there are circuits or limits by key `"circuit_keys"` or
+/// "bulkhead", "adaptive_limit" and "throttle": {…} or null, "rate_limit": {…}, "retry_budget": {…}, "hedge": {…} or
+/// null, "forecast": {…} or null, "endpoints": {KEY: {…}}, "transport": {…} or null if it does not count}`, and where
+/// there are circuits or limits by key `"circuit_keys"` or
 /// `"endpoint_keys"`: `{"keys", "max_keys", "evicted", "overflowed"}`. Of the circuits by key and the endpoints at most
 /// 100 are there, of those that are not as new.
 template <class Stack, Transport TransportType>
@@ -103,10 +138,16 @@ nlohmann::json client_snapshot(const Stack& stack, const TransportType& transpor
                  {"bulkhead", nullptr},
                  {"rate_limit", stack.limiter.snapshot()},
                  {"retry_budget", stack.retry_budget().snapshot()},
+                 {"adaptive_limit", nullptr},
+                 {"throttle", nullptr},
+                 {"hedge", nullptr},
                  {"forecast", nullptr},
                  {"endpoints", Json::object()},
                  {"transport", nullptr}};
     if (const auto* bulkhead = stack.bulkhead()) json["bulkhead"] = bulkhead->snapshot();
+    if (const auto* hedge = stack.hedge()) json["hedge"] = hedge->snapshot();
+    if (const auto* throttle = stack.throttle()) json["throttle"] = throttle->snapshot();
+    if (const auto* limit = stack.adaptive_limit()) json["adaptive_limit"] = limit->snapshot();
     if (const auto* forecast = stack.forecast()) json["forecast"] = forecast->snapshot();
     if constexpr (CountingTransport<TransportType>) json["transport"] = transport.counts();
     if (const auto* others = stack.circuits().others()) {

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <breakwater/adaptive_limit.hpp>
+#include <breakwater/attempt_forecast.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/cache.hpp>
 #include <breakwater/client/bulkhead_policy.hpp>
 #include <breakwater/client/cache_policy.hpp>
 #include <breakwater/client/circuits.hpp>
+#include <breakwater/client/coalesce_policy.hpp>
 #include <breakwater/client/endpoint.hpp>
-#include <breakwater/client/forecast_policy.hpp>
+#include <breakwater/client/hedge_policy.hpp>
+#include <breakwater/client/optional_policy.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
 #include <breakwater/client/request_key.hpp>
@@ -18,8 +22,10 @@
 #include <breakwater/result.hpp>
 #include <breakwater/retry.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/throttle.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -38,13 +44,21 @@ struct ClientStack {
     using LimitPolicy = ClientLimitPolicy<Limiter>;
     using Endpoints = EndpointLimitPolicy<StoreType>;
     using SteeringPolicy = ServerLimitPolicy<Limiter, Endpoints>;
-    using ForecastPolicy = ClientForecastPolicy<StoreType>;
-    using All = std::tuple<CachePolicy<StoreType>, FallbackPolicy, RetryPolicy, ForecastPolicy, Circuits,
-                           ClientBulkheadPolicy, LimitPolicy, Endpoints, SteeringPolicy>;
+    using HedgePolicy = ClientHedgePolicy<StoreType>;
+    using Forecast = AttemptForecast<StoreType>;
+    using ForecastPolicy = OptionalPolicy<Forecast>;
+    using ThrottlePolicy = OptionalPolicy<Throttle<StoreType>>;
+    using AdaptivePolicy = OptionalPolicy<AdaptiveLimit<>>;
+    using All = std::tuple<CachePolicy<StoreType>, FallbackPolicy, ClientCoalescePolicy, RetryPolicy, HedgePolicy,
+                           ForecastPolicy, ThrottlePolicy, Circuits, ClientBulkheadPolicy, AdaptivePolicy, LimitPolicy,
+                           Endpoints, SteeringPolicy>;
 
     /// The options with what they leave to others of them.
     static Options completed(Options options) {
         if (options.circuit_breaker.name.empty()) options.circuit_breaker.name = options.name;
+        if (options.throttle && options.throttle->name.empty()) options.throttle->name = options.name;
+        if (options.adaptive_limit && options.adaptive_limit->name.empty()) options.adaptive_limit->name = options.name;
+        if (options.hedge.name.empty()) options.hedge.name = options.name;
         if (options.retry_budget.name.empty()) options.retry_budget.name = options.name;
         options.circuit_breaker.deadline_counts_after =
             std::min(options.circuit_breaker.deadline_counts_after, options.timeouts.attempt);
@@ -63,23 +77,39 @@ struct ClientStack {
           policies{
               CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
               FallbackPolicy{options.fallback},
+              ClientCoalescePolicy{options.coalesce, before == nullptr ? nullptr : &before->coalesce_policy()},
               RetryPolicy{options.retry, budget_of(options, store, before)},
-              ForecastPolicy{options.name, options.forecast, store, before == nullptr ? nullptr : before->forecast()},
+              HedgePolicy{options.hedge, store, before == nullptr ? nullptr : before->hedge()},
+              ForecastPolicy{forecast_of(options, store, before)},
+              ThrottlePolicy{throttle_of(options, store, before)},
               Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store,
                        before == nullptr ? nullptr : &before->circuits()},
               ClientBulkheadPolicy{options.name, options.bulkhead,
                                    before == nullptr ? nullptr : &before->bulkhead_policy()},
+              AdaptivePolicy{adaptive_limit_of(options, before)},
               LimitPolicy{limiter, endpoints.limiters() == nullptr ? LimitPolicy::Heeds::yes : LimitPolicy::Heeds::no},
               endpoints,
               SteeringPolicy{options.rate_limit.heed_server, limiter, endpoints}} {}
 
     const Circuits& circuits() const noexcept { return std::get<Circuits>(policies); }
     const ClientBulkheadPolicy& bulkhead_policy() const noexcept { return std::get<ClientBulkheadPolicy>(policies); }
+    const ClientCoalescePolicy& coalesce_policy() const noexcept { return std::get<ClientCoalescePolicy>(policies); }
     /// Null if there is none.
     const Bulkhead* bulkhead() const noexcept { return bulkhead_policy().bulkhead(); }
+    /// Null if there is none.
+    const auto* hedge() const noexcept { return std::get<HedgePolicy>(policies).hedge(); }
     const Budget& retry_budget() const noexcept { return std::get<RetryPolicy>(policies).budget(); }
     /// Null if there is none.
-    const auto* forecast() const noexcept { return std::get<ForecastPolicy>(policies).forecast(); }
+    const Forecast* forecast() const noexcept { return std::get<ForecastPolicy>(policies).get(); }
+    const Throttle<StoreType>* throttle() const noexcept { return std::get<ThrottlePolicy>(policies).get(); }
+    const AdaptiveLimit<>* adaptive_limit() const noexcept { return std::get<AdaptivePolicy>(policies).get(); }
+
+    /// Has what it shares with the stack before it go by its own options.
+    void adapt() const {
+        bulkhead_policy().adapt();
+        if (const auto* own = throttle()) (void)own->reconfigure(*options.throttle);
+        if (const auto* own = adaptive_limit()) (void)own->reconfigure(*options.adaptive_limit);
+    }
 
     SavedState save() const {
         SavedState saved{.name = options.name,
@@ -131,6 +161,25 @@ private:
     static Budget budget_of(const Options& options, const StoreType& store, const ClientStack* before) {
         if (before != nullptr) return value_or_throw(before->retry_budget().reconfigured(options.retry_budget));
         return Budget{options.retry_budget, store};
+    }
+    static std::optional<Forecast> forecast_of(const Options& options, const StoreType& store,
+                                               const ClientStack* before) {
+        if (!options.forecast.quantile) return {};
+        auto own = forecast_options(options.name, options.forecast);
+        if (before != nullptr && before->forecast() != nullptr)
+            return value_or_throw(before->forecast()->reconfigured(std::move(own)));
+        return Forecast{std::move(own), store};
+    }
+    static std::optional<Throttle<StoreType>> throttle_of(const Options& options, const StoreType& store,
+                                                          const ClientStack* before) {
+        if (!options.throttle) return {};
+        if (before != nullptr && before->throttle() != nullptr) return *before->throttle();
+        return Throttle<StoreType>{*options.throttle, store};
+    }
+    static std::optional<AdaptiveLimit<>> adaptive_limit_of(const Options& options, const ClientStack* before) {
+        if (!options.adaptive_limit) return {};
+        if (before != nullptr && before->adaptive_limit() != nullptr) return *before->adaptive_limit();
+        return AdaptiveLimit<>{*options.adaptive_limit};
     }
     // Keys are shown in events and errors.
     static CircuitKeyOptions circuits_of(const Options& options, const Redaction& words) {

@@ -18,6 +18,7 @@ class Explainer {
 public:
     Explanation all{};
     std::optional<Duration> attempt_timeout{};  ///< Of the callable's runs.
+    std::uint64_t in_a_row = 1;                 ///< Of the worst case's attempts: not made side by side.
     bool asks_deadline = false;                 ///< Something inside does nothing for a call without a deadline.
     bool interrupts = false;                    ///< What is called is told when its time is over.
 
@@ -37,12 +38,17 @@ public:
     void wait(Duration most) {
         if (all.duration) all.duration = plus(*all.duration, most);
     }
-    /// It is made `times`, with waits of `between` in all.
-    void repeat(std::uint64_t times, Duration between) {
-        constexpr auto most = std::numeric_limits<std::uint64_t>::max();
-        all.worst_attempts = all.worst_attempts > most / times ? most : all.worst_attempts * times;
+    /// It is made `times` side by side; in the long run `share` of it more often than once.
+    void multiply(std::uint64_t times, std::optional<double> share) {
+        all.worst_attempts = times_of(all.worst_attempts, times);
         all.load_at_once *= static_cast<double>(times);
-        all.load_in_the_long_run *= static_cast<double>(times);
+        const auto factor = static_cast<double>(times);
+        all.load_in_the_long_run *= share ? std::min(factor, 1.0 + *share) : factor;
+    }
+    /// It is made `times` one after the other, with waits of `between` in all.
+    void repeat(std::uint64_t times, std::optional<double> share, Duration between) {
+        multiply(times, share);
+        in_a_row = times_of(in_a_row, times);
         if (!all.duration) return;
         constexpr Duration longest = Duration::max();
         const bool overflows = all.duration->count() > longest.count() / static_cast<std::int64_t>(times);
@@ -62,6 +68,10 @@ public:
     }
 
 private:
+    static constexpr std::uint64_t times_of(std::uint64_t count, std::uint64_t times) noexcept {
+        constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+        return count > most / times ? most : count * times;
+    }
     static constexpr Duration plus(Duration a, Duration b) noexcept {
         return a > Duration::max() - b ? Duration::max() : a + b;
     }

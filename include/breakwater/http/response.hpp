@@ -58,6 +58,7 @@ struct Response {
     std::string http_version{};                         ///< "1.0", "1.1", "2" or "3"; empty if it is not known.
     ConnectionUse connection = ConnectionUse::unknown;  ///< Unknown for an answer out of the cache.
     Source source = Source::network;
+    unsigned attempt = 0;     ///< The number of the attempt that this answers; 0 if it answers none of this call.
     Timeline timeline{};      ///< The attempts of the call; empty when a transport is used directly.
     JsonDocument document{};  ///< What `json()` keeps; nothing to set.
 

@@ -62,9 +62,10 @@ private:
         typename PolicyAt<I>::Lane lane{};
     };
 
-    // Everything on the way of a call that succeeds is inlined and returns its result in place, so that the compiler
-    // sees one straight path through all policies; what happens otherwise is kept out of line, and takes the driver's
-    // parts one by one, so that no address of a driver escapes and the path keeps it in registers.
+    // Everything on the way of a call that succeeds at once is inlined and returns its result in place, so that the
+    // compiler sees one straight path through all policies; what happens otherwise is kept out of line, and takes the
+    // driver's parts one by one, so that no address of a driver escapes and the path keeps it in registers. `enter` and
+    // `pass` are that path, `enter_late` and `pass_late` the same after anything else.
 
     template <std::size_t I, class Outer>
     [[gnu::always_inline]] Result<T> enter(Outer& outer) {
@@ -78,9 +79,23 @@ private:
             } else {
                 const Before before = policy<I>().before(frame.lane, call_);
                 if (before.kind != Before::Kind::proceed) [[unlikely]]
-                    return enter_late(policies_, call_, function_, frame, before);
+                    return stopped_by(policies_, call_, function_, frame, before);
             }
             return pass(frame);
+        }
+    }
+    template <std::size_t I, class Outer>
+    [[gnu::noinline]] static Result<T> enter_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
+                                                  Outer& outer) {
+        BlockingDriver driver{policies, call, function};
+        if constexpr (I == sizeof...(P)) {
+            return driver.attempt();
+        } else {
+            Frame<I, Outer> frame{outer};
+            if constexpr (requires { driver.template policy<I>().glance(frame.lane, call); }) {
+                if (driver.template policy<I>().glance(frame.lane, call)) return driver.pass_late(frame);
+            }
+            return ask(policies, call, function, frame);
         }
     }
 
@@ -88,17 +103,13 @@ private:
     [[gnu::noinline]] static Result<T> ask(const std::tuple<P...>& policies, AnyCall& call, F& function,
                                            Frame<I, Outer>& frame) {
         const Before before = std::get<I>(policies).before(frame.lane, call);
-        if (before.kind == Before::Kind::reject) return rejected(policies, call, frame, before);
-        return enter_late(policies, call, function, frame, before);
+        return stopped_by(policies, call, function, frame, before);
     }
 
     template <std::size_t I, class Outer>
-    [[gnu::noinline]] static Result<T> enter_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
+    [[gnu::noinline]] static Result<T> stopped_by(const std::tuple<P...>& policies, AnyCall& call, F& function,
                                                   Frame<I, Outer>& frame, Before before) {
         BlockingDriver driver{policies, call, function};
-        if constexpr (requires { std::get<I>(policies).answer(frame.lane, call); }) {
-            if (before.kind == Before::Kind::answer) return std::get<I>(policies).answer(frame.lane, call);
-        }
         if (before.kind == Before::Kind::reject) return rejected(policies, call, frame, before);
         if (before.kind == Before::Kind::wait) {
             if (auto refused = driver.until_admitted(frame, before)) return fail(*std::move(refused));
@@ -108,7 +119,25 @@ private:
                 if (auto refused = driver.until_turn(frame, before)) return fail(*std::move(refused));
             }
         }
-        return driver.pass(frame);
+        if constexpr (requires { std::get<I>(policies).answer(frame.lane, call); }) {
+            if (before.kind == Before::Kind::answer) return std::get<I>(policies).answer(frame.lane, call);
+        }
+        return driver.pass_late(frame);
+    }
+
+    template <std::size_t I, class Outer>
+    Result<T> pass_late(Frame<I, Outer>& frame) {
+        Result<T> result = enter_inner_late(frame);
+        for (After after = policy<I>().after(frame.lane, call_, result); after.again;)
+            after = once_more(policies_, call_, function_, frame, after.delay, result);
+        return result;
+    }
+    template <std::size_t I, class Outer>
+    Result<T> enter_inner_late(Frame<I, Outer>& frame) {
+        if constexpr (requires { policy<I>().reask(frame.lane, call_); })
+            return enter_late<I + 1>(policies_, call_, function_, frame);
+        else
+            return enter_late<I + 1>(policies_, call_, function_, frame.outer);
     }
 
     template <std::size_t I, class Outer>
@@ -136,41 +165,42 @@ private:
             return done;
         }
         call.attempt_began = Instant::max();
-        result = driver.enter_inner(frame);
+        result = driver.enter_inner_late(frame);
         return std::get<I>(policies).after(frame.lane, call, result);
     }
 
     /// Waits as often as the policy asks for; after each wait, what was admitted outside is asked whether it still
-    /// stands.
+    /// stands. Leaves in `before` what the policy said at last: proceed or answer.
     template <std::size_t I, class Outer>
-    std::optional<Error> until_admitted(Frame<I, Outer>& frame, Before before) {
+    std::optional<Error> until_admitted(Frame<I, Outer>& frame, Before& before) {
         while (before.kind == Before::Kind::wait) {
-            if (call_.probing || call_.remaining() <= before.delay) return refusal(frame, before);
+            if (!call_.may_wait() || call_.remaining() <= before.delay) return refusal(frame, before);
             if (auto ended = wait(before.delay)) return ended;
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = before.delay});
             if (auto refused = reask(frame.outer)) return refused;
             before = policy<I>().before(frame.lane, call_);
         }
-        if (before.kind == Before::Kind::proceed) return {};
+        if (before.kind == Before::Kind::proceed || before.kind == Before::Kind::answer) return {};
         return refusal(frame, before);
     }
 
     /// Queues until it is this call's turn; then what was admitted outside is asked whether it still stands. A call
-    /// that is handed its permit as its time ends has it.
+    /// that is handed its permit as its time ends has it. Leaves in `before` what the policy said: proceed or answer.
     template <std::size_t I, class Outer>
-    std::optional<Error> until_turn(Frame<I, Outer>& frame, const Before& before) {
+    std::optional<Error> until_turn(Frame<I, Outer>& frame, Before& before) {
         const Before refused = reject(before.code);
-        if (call_.probing) return refusal(frame, refused);
+        if (!call_.may_wait()) return refusal(frame, refused);
         const Instant began = call_.now();
         {
             typename PolicyAt<I>::Waiter waiter;
-            if (!policy<I>().enqueue(waiter)) return refusal(frame, refused);
+            if (!policy<I>().enqueue(frame.lane, waiter)) return refusal(frame, refused);
             const QueueTurn turn{waiter, call_.stop_token()};
             call_.now.clock().wait_until(std::min(began + before.delay, call_.deadline), turn.token());
             call_.now.forget();
-            if (!policy<I>().settle(frame.lane, waiter))
-                return is_over() ? detail::why_over(call_) : refusal(frame, refused);
+            before = policy<I>().settle(frame.lane, waiter);
         }
+        if (before.kind == Before::Kind::answer) return {};
+        if (before.kind == Before::Kind::reject) return is_over() ? detail::why_over(call_) : refusal(frame, before);
         if (call_.is_observed()) {
             const Duration waited = call_.now() - began;
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});

@@ -59,6 +59,14 @@ public:
     bool has_own_fallback : 1 = false;  ///< The call brings a fallback of its own.
     bool probing : 1 = false;           ///< The attempt holds a half-open circuit's probe: it must not wait.
     bool only_once : 1 = false;         ///< Not `CallOptions::resendable`.
+    bool is_hedge : 1 = false;          ///< The attempt is made beside another one of the call: it must not wait.
+
+    bool may_wait() const noexcept { return !probing && !is_hedge; }
+    /// Whether another attempt may be made beside one that is under way.
+    bool may_hedge() const noexcept { return !only_once; }
+    /// What a hedged attempt has left to be known: `lane` is the call as that one had it.
+    void forget_attempts() noexcept {}
+    void add(const Call& lane) noexcept { only_once = only_once || lane.only_once; }
 
     std::string_view subject() const noexcept { return facts != nullptr ? facts->subject : std::string_view{}; }
     std::string_view key() const noexcept { return facts != nullptr ? facts->key : std::string_view{}; }

@@ -4,6 +4,8 @@
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/detail/stop_link.hpp>
 #include <breakwater/pipeline/callable.hpp>
+#include <breakwater/pipeline/hedge_race.hpp>
+#include <breakwater/pipeline/hedged_passage.hpp>
 #include <breakwater/pipeline/passage.hpp>
 #include <breakwater/pipeline/queue_turn.hpp>
 #include <breakwater/result.hpp>
@@ -11,8 +13,10 @@
 #include <breakwater/task/context.hpp>
 #include <breakwater/task/sleep.hpp>
 
+#include <cstddef>
 #include <optional>
 #include <stop_token>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -30,19 +34,30 @@ namespace breakwater {
 /// - `policies()`: a reference to the tuple of them;
 /// - `attempt(call)`: makes one; gives a `T`, nothing or a `Result<T>`, or a task of that, or throws;
 /// - `end(call, result)`: the last word.
+///
+/// Under a `Hedge` the call is copied for each attempt, and `attempt` called again while one is under way.
 template <class Flight>
 class CoroutineDriver {
     using T = typename Flight::Value;
     using AnyCall = std::remove_cvref_t<decltype(std::declval<Flight&>().begin(nullptr))>;
     using Attempt = std::remove_cvref_t<decltype(std::declval<Flight&>().attempt(std::declval<AnyCall&>()))>;
 
+    /// Of a flight that begins further in.
+    static constexpr std::size_t first_policy = [] {
+        if constexpr (requires { Flight::first_policy; })
+            return Flight::first_policy;
+        else
+            return std::size_t{0};
+    }();
     template <class Tuple>
     struct PassageOf;
     template <class... P>
     struct PassageOf<std::tuple<P...>> {
-        using type = Passage<AnyCall, T, P...>;
+        using type = typename detail::PassageThrough<AnyCall, T, first_policy, P...>::type;
+        static constexpr std::size_t hedge = detail::hedge_from<first_policy, P...>();
     };
-    using Path = typename PassageOf<std::remove_cvref_t<decltype(std::declval<Flight&>().policies())>>::type;
+    using Policies = std::remove_cvref_t<decltype(std::declval<Flight&>().policies())>;
+    using Path = typename PassageOf<Policies>::type;
     using Next = typename Path::Next;
 
 public:
@@ -80,6 +95,16 @@ public:
                     }
                     BREAKWATER_CATCH_ALL { passage.result().emplace(fail(detail::error_in_flight())); }
                     next = passage.attempted();
+                    break;
+                case Next::race:
+                    if constexpr (requires { passage.raced(); }) {
+                        using Race = HedgeRace<Flight, std::remove_cvref_t<decltype(passage.hedge())>,
+                                               PassageOf<Policies>::hedge + 1>;
+                        auto race = Race::run(flight, call, passage.hedge(), scheduler);
+                        passage.result().emplace(co_await race);
+                        call.now.forget();
+                        next = passage.raced();
+                    }
                     break;
                 case Next::wait:
                 case Next::queue: {

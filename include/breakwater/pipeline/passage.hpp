@@ -18,27 +18,33 @@
 
 namespace breakwater {
 
-/// One call's way through its policies, for a driver that cannot wait in the middle of it: goes on until an attempt is
-/// to be made or something waited for, says so, and is told when that is done.
+/// What the driver has to do next.
+enum class PassageStep : std::uint8_t {
+    attempt,  ///< Make one: put what comes of it into `result()`, then `attempted()`.
+    race,     ///< The same, but make several side by side, then `raced()`: see `HedgedPassage`.
+    wait,     ///< Until `wake_at()`, then `waited()`.
+    queue,    ///< Until `wake_at()` or the turn has come (`with_waiter`), then `queued()`.
+    over      ///< `result()` is the call's.
+};
+
+/// One call's way through its policies, from `First` to the one before `Last`, for a driver that cannot wait in the
+/// middle of it: goes on until an attempt is to be made or something waited for, says so, and is told when that is
+/// done.
 ///
 ///     for (Next next = passage.begin(); next != Next::over;) switch (next) { … next = passage.attempted(); … }
 ///
-/// Decides exactly as the blocking driver does. Belongs to the coroutine that makes the call; stays where it is.
-template <class AnyCall, class T, class... P>
+/// Where policies stand further in (`Last` is not their number), "attempt" means: go on there. Decides exactly as the
+/// blocking driver does. Belongs to the coroutine that makes the call; stays where it is.
+template <class AnyCall, class T, std::size_t First, std::size_t Last, class... P>
 class Passage {
 public:
-    enum class Next : std::uint8_t {
-        attempt,  ///< Make one: put what comes of it into `result()`, then `attempted()`.
-        wait,     ///< Until `wake_at()`, then `waited()`.
-        queue,    ///< Until `wake_at()` or the turn has come (`with_waiter`), then `queued()`.
-        over      ///< `result()` is the call's.
-    };
+    using Next = PassageStep;
 
     Passage(const std::tuple<P...>& policies, AnyCall& call) noexcept : policies_{policies}, call_{call} {}
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
     ~Passage() {
-        while (inside_ > 0) at_policy(--inside_, [&]<std::size_t I>(Index<I>) { destroy<I>(); });
+        while (inside_ > First) at_policy(--inside_, [&]<std::size_t I>(Index<I>) { destroy<I>(); });
     }
 
     std::optional<Result<T>>& result() noexcept { return result_; }
@@ -57,14 +63,16 @@ public:
             result_.emplace(fail(detail::why_over(call_)));
             return finish();
         }
-        return enter<0>();
+        return enter<First>();
     }
 
     [[gnu::always_inline]] Next attempted() {
-        call_.now.forget();  // time has passed
-        if (call_.is_observed()) [[unlikely]]
-            detail::report_end(call_, *result_);
-        return leave<sizeof...(P)>();
+        if constexpr (is_innermost) {
+            call_.now.forget();  // time has passed
+            if (call_.is_observed()) [[unlikely]]
+                detail::report_end(call_, *result_);
+        }
+        return leave<Last>();
     }
 
     Next waited() {
@@ -88,8 +96,10 @@ public:
     }
 
 private:
-    // The way of a call that succeeds is inlined, and what happens otherwise is not, as in the blocking driver.
+    // The way of a call that succeeds at once is inlined, and what happens otherwise is not, as in the blocking driver:
+    // `enter` and `leave` are that way, `enter_late` and `leave_late` the same after anything else.
 
+    static constexpr bool is_innermost = Last == sizeof...(P);
     template <std::size_t I>
     using Index = std::integral_constant<std::size_t, I>;
     template <std::size_t I>
@@ -117,7 +127,7 @@ private:
 
     template <std::size_t I>
     auto& slot() noexcept {
-        return std::get<I>(slots_);
+        return std::get<I - First>(slots_);
     }
     template <std::size_t I>
     const PolicyAt<I>& policy() const noexcept {
@@ -127,54 +137,61 @@ private:
     template <class F>
     static void at_policy(std::size_t at, F use) {
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (void)((at == I && (use(Index<I>{}), true)) || ...);
-        }(std::index_sequence_for<P...>{});
+            (void)((at == First + I && (use(Index<First + I>{}), true)) || ...);
+        }(std::make_index_sequence<Last - First>{});
     }
 
     // Inwards.
 
     template <std::size_t I>
     [[gnu::always_inline]] Next enter() {
-        if constexpr (I == sizeof...(P)) {
+        if constexpr (I == Last) {
             return attempt();
         } else {
-            std::construct_at(&slot<I>().lane);
-            inside_ = I + 1;
-            if constexpr (requires { policy<I>().glance(slot<I>().lane, call_); }) {
-                if (policy<I>().glance(slot<I>().lane, call_)) [[likely]]
-                    return enter<I + 1>();
-            }
-            const Before before = policy<I>().before(slot<I>().lane, call_);
+            const Before before = ask<I>();
             if (before.kind == Before::Kind::proceed) [[likely]]
                 return enter<I + 1>();
             return stopped_by<I>(before);
         }
+    }
+    template <std::size_t I>
+    [[gnu::noinline]] Next enter_late() {
+        if constexpr (I == Last) {
+            return attempt();
+        } else {
+            const Before before = ask<I>();
+            return before.kind == Before::Kind::proceed ? enter_late<I + 1>() : stopped_by<I>(before);
+        }
+    }
+    template <std::size_t I>
+    [[gnu::always_inline]] Before ask() {
+        std::construct_at(&slot<I>().lane);
+        inside_ = I + 1;
+        if constexpr (requires { policy<I>().glance(slot<I>().lane, call_); }) {
+            if (policy<I>().glance(slot<I>().lane, call_)) [[likely]]
+                return proceed;
+        }
+        return policy<I>().before(slot<I>().lane, call_);
     }
 
     /// The policy has not said proceed.
     template <std::size_t I>
     [[gnu::noinline]] Next stopped_by(const Before& before) {
         switch (before.kind) {
-            case Before::Kind::proceed: return enter<I + 1>();
-            case Before::Kind::answer:
-                if constexpr (requires { policy<I>().answer(slot<I>().lane, call_); }) {
-                    result_.emplace(policy<I>().answer(slot<I>().lane, call_));
-                    return leave<I>();
-                }
-                break;
+            case Before::Kind::proceed: return enter_late<I + 1>();
+            case Before::Kind::answer: return answer<I>();
             case Before::Kind::wait:
                 if (!may_wait(before.delay)) break;
                 if (before.delay > Duration{0}) return sleep<I>(before.delay);
                 return ask_again<I>();
             case Before::Kind::queue:
                 if constexpr (requires { typename PolicyAt<I>::Waiter; }) {
-                    refusal_ = reject(before.code);
-                    if (call_.probing) return refuse<I>(refusal_);
+                    if (!call_.may_wait()) return refuse<I>(reject(before.code));
                     began_ = call_.now();
                     auto& waiter = slot<I>().waiter.emplace();
-                    if (!policy<I>().enqueue(waiter)) {
+                    if (!policy<I>().enqueue(slot<I>().lane, waiter)) {
                         slot<I>().waiter.reset();
-                        return refuse<I>(refusal_);
+                        return refuse<I>(reject(before.code));
                     }
                     at_ = I;
                     wake_at_ = std::min(began_ + before.delay, call_.deadline);
@@ -186,10 +203,21 @@ private:
         return refuse<I>(before);
     }
 
+    /// The policy has the result itself.
+    template <std::size_t I>
+    Next answer() {
+        if constexpr (requires { policy<I>().answer(slot<I>().lane, call_); }) {
+            result_.emplace(policy<I>().answer(slot<I>().lane, call_));
+            return leave_late<I>();
+        } else {
+            return enter_late<I + 1>();
+        }
+    }
+
     bool may_wait(Duration delay) noexcept {
         delay_ = delay;
         after_ = false;
-        return !call_.probing && call_.remaining() > delay;
+        return call_.may_wait() && call_.remaining() > delay;
     }
     template <std::size_t I>
     [[gnu::noinline]] Next sleep(Duration delay) {
@@ -204,9 +232,10 @@ private:
         for (;;) {
             if (is_over()) return end<I>(detail::why_over(call_));
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = delay_});
-            if (auto refused = reask(std::make_index_sequence<I>{})) return end<I>(*std::move(refused));
+            if (auto refused = reask(std::make_index_sequence<I - First>{})) return end<I>(*std::move(refused));
             const Before before = policy<I>().before(slot<I>().lane, call_);
-            if (before.kind == Before::Kind::proceed) return enter<I + 1>();
+            if (before.kind == Before::Kind::proceed) return enter_late<I + 1>();
+            if (before.kind == Before::Kind::answer) return answer<I>();
             if (before.kind != Before::Kind::wait || !may_wait(before.delay)) return refuse<I>(before);
             if (before.delay > Duration{0}) return sleep<I>(before.delay);
         }
@@ -215,23 +244,24 @@ private:
     template <std::size_t I>
     [[gnu::noinline]] Next take_turn() {
         auto& own = slot<I>();
-        const bool is_admitted = policy<I>().settle(own.lane, *own.waiter);
+        const Before before = policy<I>().settle(own.lane, *own.waiter);
         own.waiter.reset();
-        if (!is_admitted) return is_over() ? end<I>(detail::why_over(call_)) : refuse<I>(refusal_);
+        if (before.kind == Before::Kind::answer) return answer<I>();
+        if (before.kind == Before::Kind::reject) return is_over() ? end<I>(detail::why_over(call_)) : refuse<I>(before);
         if (call_.is_observed()) {
             const Duration waited = call_.now() - began_;
             call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
         }
         call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
-        if (auto refused = reask(std::make_index_sequence<I>{})) return end<I>(*std::move(refused));
-        return enter<I + 1>();
+        if (auto refused = reask(std::make_index_sequence<I - First>{})) return end<I>(*std::move(refused));
+        return enter_late<I + 1>();
     }
 
     /// Asks the policies outside whether what they have admitted still stands.
     template <std::size_t... I>
     std::optional<Error> reask(std::index_sequence<I...>) {
         std::optional<Error> refused;
-        (void)(reask_one<I>(refused) && ...);
+        (void)(reask_one<First + I>(refused) && ...);
         return refused;
     }
     template <std::size_t I>
@@ -246,12 +276,14 @@ private:
     [[gnu::always_inline]] Next attempt() {
         if (is_over()) [[unlikely]] {
             result_.emplace(fail(detail::why_over(call_)));
-            return leave<sizeof...(P)>();
+            return leave_late<Last>();
         }
-        ++call_.attempt;
-        call_.attempt_began = call_.now.if_read();
-        if (call_.is_observed()) [[unlikely]]
-            detail::report_beginning(call_);
+        if constexpr (is_innermost) {
+            ++call_.attempt;
+            call_.attempt_began = call_.now.if_read();
+            if (call_.is_observed()) [[unlikely]]
+                detail::report_beginning(call_);
+        }
         return Next::attempt;
     }
 
@@ -265,26 +297,34 @@ private:
     template <std::size_t I>
     [[gnu::noinline]] Next end(Error error) {
         result_.emplace(fail(std::move(error)));
-        return leave<I>();
+        return leave_late<I>();
     }
 
     /// The call leaves policy `I`, if there is one, and has come back to the one before.
     template <std::size_t I>
     [[gnu::always_inline]] Next leave() {
-        if constexpr (I < sizeof...(P)) {
-            inside_ = I;
-            destroy<I>();
-        }
-        if constexpr (I == 0) {
+        if constexpr (I < Last) destroy<I>();
+        if constexpr (I == First) {
             return finish();
         } else {
             const After after = policy<I - 1>().after(slot<I - 1>().lane, call_, *result_);
-            if (!after.again) [[likely]]
-                return leave<I - 1>();
-            after_ = true;
-            if (after.delay > Duration{0}) return sleep<I - 1>(after.delay);
-            return again<I - 1>();
+            return after.again ? once_more<I - 1>(after.delay) : leave<I - 1>();
         }
+    }
+    template <std::size_t I>
+    [[gnu::noinline]] Next leave_late() {
+        if constexpr (I < Last) destroy<I>();
+        if constexpr (I == First) {
+            return finish();
+        } else {
+            const After after = policy<I - 1>().after(slot<I - 1>().lane, call_, *result_);
+            return after.again ? once_more<I - 1>(after.delay) : leave_late<I - 1>();
+        }
+    }
+    template <std::size_t I>
+    [[gnu::noinline]] Next once_more(Duration delay) {
+        after_ = true;
+        return delay > Duration{0} ? sleep<I>(delay) : again<I>();
     }
 
     /// Once more into policy `I`.
@@ -292,14 +332,15 @@ private:
     [[gnu::noinline]] Next again() {
         if (is_over()) {
             result_.emplace(fail(detail::cut_short(detail::why_over(call_), *result_)));
-            return leave<I>();
+            return leave_late<I>();
         }
         call_.attempt_began = Instant::max();
-        return enter<I + 1>();
+        return enter_late<I + 1>();
     }
 
     template <std::size_t I>
     void destroy() noexcept {
+        inside_ = I;
         auto& own = slot<I>();
         if constexpr (requires { own.waiter; }) own.waiter.reset();
         std::destroy_at(&own.lane);
@@ -321,12 +362,13 @@ private:
     const std::tuple<P...>& policies_;
     AnyCall& call_;
     std::optional<Result<T>> result_;
-    std::tuple<Slot<P>...> slots_;
-    std::size_t inside_ = 0;  // of how many policies
-    std::size_t at_ = 0;      // of a wait: the policy that has asked for it
-    bool after_ = false;      // it has done so after an attempt
+    typename decltype([]<std::size_t... I>(std::index_sequence<I...>) {
+        return std::type_identity<std::tuple<Slot<PolicyAt<First + I>>...>>{};
+    }(std::make_index_sequence<Last - First>{}))::type slots_;
+    std::size_t inside_ = First;  // of the policies up to here
+    std::size_t at_ = 0;          // of a wait: the policy that has asked for it
+    bool after_ = false;          // it has done so after an attempt
     Duration delay_{};
-    Before refusal_{};  // of a turn that does not come
     Instant began_{};
     Instant wake_at_{};
 };

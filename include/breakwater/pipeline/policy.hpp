@@ -50,10 +50,10 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 ///   every way out. A permit in it gives itself back there.
 /// - `before(lane, call)` says proceed, wait, queue, reject or answer. After a wait it is asked again, and so is every
 ///   policy outside it that has a `reask(lane, call)`.
-/// - A policy that says queue has a type `Waiter`: `enqueue(waiter) → bool` takes a place in the queue, or says that it
-///   is full; `waiter.turn()` is a `std::stop_source` that is stopped when the turn has come (or the call leaves); and
-///   `settle(lane, waiter) → bool` ends the waiting and says whether the call is admitted. Then every policy outside it
-///   that has a `reask` is asked again.
+/// - A policy that says queue has a type `Waiter`: `enqueue(lane, waiter) → bool` takes a place in the queue, or says
+///   that it is full; `waiter.turn()` is a `std::stop_source` that is stopped when the turn has come (or the call
+///   leaves); and `settle(lane, waiter)` ends the waiting and says proceed, reject or answer. If the call goes on,
+///   every policy outside it that has a `reask` is asked again.
 /// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly
 ///   once for each passage inwards. Must not throw.
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
@@ -74,7 +74,7 @@ concept Policy = std::copy_constructible<P> && std::default_initializable<typena
                  };
 
 /// Where a policy stands in the way of a call, for the order checks. A policy that says nothing may stand anywhere.
-enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, forecast, admission, attempt };
+enum class Place : std::uint8_t { anywhere, fallback, deadline, retry, hedge, forecast, admission, attempt };
 
 template <class P>
 inline constexpr Place place_of = Place::anywhere;
