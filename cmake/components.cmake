@@ -184,6 +184,7 @@ breakwater_component(breakwater
         client/endpoint.hpp
         client/exchange.hpp
         client/explain.hpp
+        client/file_download.hpp
         client/flight.hpp
         client/from_json.hpp
         client/hedge_policy.hpp
@@ -192,8 +193,11 @@ breakwater_component(breakwater
         client/options.hpp
         client/pages.hpp
         client/paging.hpp
+        client/part_file.hpp
+        client/part_record.hpp
         client/prepare.hpp
         client/request_key.hpp
+        client/resume.hpp
         client/saved_state.hpp
         client/secret.hpp
         client/server_limit.hpp
@@ -203,12 +207,15 @@ breakwater_component(breakwater
         http/body.hpp
         http/cache_control.hpp
         http/classify.hpp
+        http/content_range.hpp
         http/date.hpp
         http/detail/characters.hpp
         http/detail/excerpt.hpp
         http/detail/structured_field.hpp
         http/detail/uri_parts.hpp
+        http/download_options.hpp
         http/file_body.hpp
+        http/file_check.hpp
         http/form.hpp
         http/headers.hpp
         http/json_document.hpp
@@ -228,6 +235,7 @@ breakwater_component(breakwater
         http/sink.hpp
         http/target.hpp
         http/url.hpp
+        http/validator.hpp
         observe/log.hpp
         resilient_client.hpp
         testing/scripted_transport.hpp

@@ -42,6 +42,7 @@ enum class Errc : std::uint8_t {
     truncated,         ///< The answer ended before its announced length.
     protocol_error,    ///< The answer is not valid HTTP.
     bad_encoding,      ///< The answer's compression is broken or unknown.
+    digest_mismatch,   ///< The answer's content is not what its digest, or the caller's, says; the message has both.
     too_large,         ///< The answer (after decompression) or its headers exceed the limit.
     transport_failed,  ///< Any other failure of the transport.
 
@@ -88,6 +89,7 @@ constexpr std::string_view to_string(Errc code) noexcept {
         case Errc::truncated: return "truncated";
         case Errc::protocol_error: return "protocol_error";
         case Errc::bad_encoding: return "bad_encoding";
+        case Errc::digest_mismatch: return "digest_mismatch";
         case Errc::too_large: return "too_large";
         case Errc::transport_failed: return "transport_failed";
         case Errc::http_status: return "http_status";

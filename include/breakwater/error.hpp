@@ -278,6 +278,7 @@ constexpr std::string_view sentence(Errc code) noexcept {
         case Errc::truncated: return "the answer was cut short";
         case Errc::protocol_error: return "the answer is not valid HTTP";
         case Errc::bad_encoding: return "the answer's encoding is broken";
+        case Errc::digest_mismatch: return "the content has another digest";
         case Errc::too_large: return "the answer is too large";
         case Errc::transport_failed: return "the transport failed";
         case Errc::http_status: return "the service answered with an error";

@@ -67,6 +67,7 @@ inline Outcome default_outcome(const Error& error) noexcept {
         case Errc::not_replayable:
         case Errc::body_failed:
         case Errc::sink_failed: return Outcome::neutral;
+        case Errc::digest_mismatch:  // a whole answer
         case Errc::redirect_refused:
         case Errc::too_many_redirects: return Outcome::success;
         default: break;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -161,6 +162,32 @@ void check_transport_contract(MakeWorld&& make_world) {
         REQUIRE(bad);
         CHECK(bad->body == "sorry");
         CHECK(got == "for the sink");
+    }
+    SECTION("a 2xx answer is shown without its body before that, and may be refused") {
+        std::string seen;
+        std::optional<Error> refusal;
+        const TakeHead head = [&](const Response& answer) -> Result<void> {
+            seen += std::to_string(answer.status) + answer.body;
+            if (answer.headers.contains("X-Mark")) seen += '!';
+            return refusal ? Result<void>{fail(*refusal)} : Result<void>{};
+        };
+        const TakeBytes sink = [&](std::string_view bytes) -> Result<void> {
+            seen += bytes;
+            return {};
+        };
+        const SendOptions options{.sink = &sink, .head = &head};
+        world.answer_with({.status = 200, .headers = {{"X-Mark", "x"}}, .body = " body"});
+        CHECK(transport.send(get, options));
+        CHECK(seen == "200! body");
+        refusal = Error{Errc::protocol_error, "mine"};
+        const Result<Response> refused = transport.send(get, options);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code() == Errc::protocol_error);
+        CHECK(refused.error().detail() == "mine");
+        CHECK(seen == "200! body200!");
+        world.answer_with({.status = 500, .body = "sorry"});
+        CHECK(transport.send(get, options));
+        CHECK(seen == "200! body200!");
     }
     SECTION("a stop requested beforehand sends nothing") {
         world.answer_with({.status = 200});

@@ -67,6 +67,10 @@ TEST_CASE("a redirect that we refuse is an answer of a service that works") {
     CHECK(default_outcome(Error{Errc::too_many_redirects}) == Outcome::success);
 }
 
+TEST_CASE("an answer that is whole but not what was expected is one of a service that works") {
+    CHECK(default_outcome(Error{Errc::digest_mismatch}) == Outcome::success);
+}
+
 TEST_CASE("an exception counts by its status if it has one") {
     CHECK(default_outcome(Error{Errc::exception}.set_status(404)) == Outcome::success);
     CHECK(default_outcome(Error{Errc::exception}.set_status(502)) == Outcome::failure);

@@ -172,9 +172,10 @@ TEST_CASE("by default what may pass by itself is retried, and nothing else") {
         CAPTURE(status);
         CHECK(attempts(none, status_error(status)) == 1);
     }
-    for (const Errc code : {Errc::resolve_failed, Errc::connect_failed, Errc::connect_timeout, Errc::tls_failed,
-                            Errc::attempt_timeout, Errc::send_failed, Errc::receive_failed, Errc::empty_answer,
-                            Errc::truncated, Errc::protocol_error, Errc::transport_failed, Errc::failure}) {
+    for (const Errc code :
+         {Errc::resolve_failed, Errc::connect_failed, Errc::connect_timeout, Errc::tls_failed, Errc::attempt_timeout,
+          Errc::send_failed, Errc::receive_failed, Errc::empty_answer, Errc::truncated, Errc::protocol_error,
+          Errc::digest_mismatch, Errc::transport_failed, Errc::failure}) {
         CAPTURE(to_string(code));
         CHECK(attempts(none, Error{code}) == 3);
     }

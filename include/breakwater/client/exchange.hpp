@@ -78,8 +78,9 @@ public:
         if (call.options.progress) how_.progress = &call.options.progress;
         if (call.download != nullptr) {
             how_.sink = &call.download->sink();
+            how_.head = &call.download->head();
             how_.max_sink_bytes = call.options.max_saved_bytes;
-            if (auto ready = call.download->restart(); !ready) {
+            if (auto ready = call.download->begin(); !ready) {
                 end(fail(std::move(ready.error())));
                 return;
             }
@@ -93,10 +94,16 @@ public:
     const Request* next() const noexcept { return next_; }
     const SendOptions& how() const noexcept { return how_; }
 
-    /// The answer to what was sent. `take_permit(next)` is asked before a redirect is followed.
+    /// The answer to what was sent. `take_permit(next)` is asked before a redirect is followed, and before the whole is
+    /// asked for where the rest of a file is not to be had.
     template <class F>
     void take(Result<Response> answer, F take_permit) {
         next_ = nullptr;
+        if (call_.download != nullptr && call_.download->wants_whole(answer)) {
+            const Request& same = last_hop();
+            if (auto permit = take_permit(same); !permit) return end(fail(std::move(permit.error())));
+            return send_in_time(same);
+        }
         if (answer && is_redirect_status(answer->status) && options_.redirects.max > 0)
             return follow(*std::move(answer), take_permit);
         end(std::move(answer));
@@ -106,6 +113,11 @@ public:
     Result<Response> finish() {
         Result<Response>& result = *result_;
         if (result && is_error_status(result->status)) result = fail(status_error(*std::move(result)));
+        if (result && result->is_success() && call_.download != nullptr) {
+            if (auto complete = call_.download->complete(*result); !complete)
+                result = fail(std::move(complete.error()));
+            if (call_.download->is_hopeless()) call_.only_once = true;
+        }
         call_.now.forget();
 
         if (!result && result.error().code() == Errc::attempt_timeout && call_.deadline < attempt_over_) {
@@ -133,13 +145,19 @@ public:
 private:
     void send(const Request& request) {
         if (how_.timeout <= Duration{0}) return end(fail(Error{Errc::attempt_timeout}));
-        next_ = &request;
+        next_ = call_.download == nullptr ? &request : call_.download->asking(&request);
     }
+    void send_in_time(const Request& request) {
+        call_.now.forget();
+        how_.timeout = over_ - call_.now();
+        send(request);
+    }
+    const Request& last_hop() const noexcept { return hops_ == 0 ? call_.request : hop_; }
     void end(Result<Response> result) { result_.emplace(std::move(result)); }
 
     template <class F>
     void follow(Response redirect, F take_permit) {
-        auto next = next_hop(hops_ == 0 ? call_.request : hop_, redirect, options_.redirects);
+        auto next = next_hop(last_hop(), redirect, options_.redirects);
         if (!next) return end(fail(std::move(next.error())));
         if (!*next) return end(std::move(redirect));
         const auto refuse = [&](Error error) {
@@ -153,9 +171,7 @@ private:
         call_.emit({.kind = EventKind::redirected, .status = redirect.status});
         ++hops_;
         hop_ = **std::move(next);
-        call_.now.forget();
-        how_.timeout = over_ - call_.now();
-        send(hop_);
+        send_in_time(hop_);
     }
 
     AnyCall& call_;

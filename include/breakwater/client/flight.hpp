@@ -72,7 +72,7 @@ public:
         if (request_.method == Method::head)
             return fail(
                 std::move(Error{Errc::invalid_request, "save_to: HEAD has no body to save"}.set_subject(subject_)));
-        download_ = std::make_unique<Download>(options_.save_to);
+        download_ = std::make_unique<Download>(options_.save_to, request_, options_.max_saved_bytes);
         if (auto ok = download_->open(); !ok) return fail(std::move(ok.error().set_subject(subject_)));
         return {};
     }

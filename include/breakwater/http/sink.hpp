@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/http/download_options.hpp>
 #include <breakwater/result.hpp>
 
 #include <concepts>
@@ -18,6 +19,9 @@ namespace breakwater {
 /// Takes the next bytes of an answer's body; an error ends the exchange with `Errc::sink_failed`. Called on the thread
 /// that sends, with nothing held; what it throws is in the error.
 using TakeBytes = std::function<Result<void>(std::string_view)>;
+
+/// Is shown an answer before its body is taken; an error ends the exchange with its own code. As `TakeBytes`.
+using TakeHead = std::function<Result<void>(const Response&)>;
 
 /// Where the body of a successful (2xx) answer goes piece by piece, instead of into `Response::body`: a file
 /// (`to_file`) or a callable of a `std::string_view` that returns `Result<void>`, nothing, or whether to go on.
@@ -50,11 +54,14 @@ public:
     const std::optional<std::filesystem::path>& path() const noexcept { return path_; }
     const TakeBytes& take() const noexcept { return take_; }
     const std::function<void()>& reset() const noexcept { return reset_; }
+    /// Of a file.
+    const DownloadOptions& options() const noexcept { return options_; }
 
     /// See `to_file`.
-    static Sink file(std::filesystem::path path) {
+    static Sink file(std::filesystem::path path, DownloadOptions options = {}) {
         Sink sink;
         sink.path_ = std::move(path);
+        sink.options_ = std::move(options);
         return sink;
     }
 
@@ -62,13 +69,27 @@ private:
     TakeBytes take_;
     std::function<void()> reset_;
     std::optional<std::filesystem::path> path_;
+    DownloadOptions options_{};
 };
 
-/// A file as a sink. It appears, or is replaced, in one step when the whole answer is there; until then the bytes are
-/// in a neighbour called `PATH.XXXXXXXX.part`, which a call that fails takes away. What stood there keeps its
-/// permissions; a new file gets those of the umask. Not flushed to the disk. A path that is no regular file, or whose
-/// directory cannot be written, is `Errc::invalid_request` before anything is sent.
-inline Sink to_file(std::filesystem::path path) { return Sink::file(std::move(path)); }
+/// A file as a sink. It appears, or is replaced, in one step when the whole answer is there and has been verified;
+/// until then the bytes are in a neighbour called `PATH.XXXXXXXX.part`, which a call that fails takes away (see
+/// `Resume`). What stood there keeps its permissions; a new file gets those of the umask. A path that is no regular
+/// file, or whose directory cannot be written, is `Errc::invalid_request` before anything is sent.
+inline Sink to_file(std::filesystem::path path, DownloadOptions options = {}) {
+    return Sink::file(std::move(path), std::move(options));
+}
+
+/// Shows an answer to a sink, for transports: what throws is `Errc::sink_failed`.
+inline Result<void> show(const TakeHead& sink, const Response& answer) {
+    try {
+        return sink(answer);
+    } catch (...) {
+        Error error{Errc::sink_failed, "the sink threw"};
+        error.set_exception(std::current_exception());
+        return fail(std::move(error));
+    }
+}
 
 /// Gives bytes to a sink, for transports: whatever goes wrong is `Errc::sink_failed`.
 inline Result<void> give(const TakeBytes& sink, std::string_view bytes) {

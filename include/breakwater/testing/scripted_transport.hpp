@@ -131,6 +131,11 @@ public:
             auto told = tell(*options.progress, {sent, sent, received, received});
             if (!told) return fail(std::move(told.error()));
         }
+        if (result && options.head != nullptr && result->is_success()) {
+            std::string body = std::exchange(result->body, {});
+            if (auto seen = show(*options.head, *result); !seen) return fail(std::move(seen.error()));
+            result->body = std::move(body);
+        }
         if (is_sunk && !result->body.empty()) {
             if (auto taken = give(*options.sink, std::exchange(result->body, {})); !taken)
                 return fail(std::move(taken.error()));

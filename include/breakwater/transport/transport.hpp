@@ -30,6 +30,8 @@ struct SendOptions {
     bool resendable = false;
     /// Takes the body of a 2xx answer, decompressed, instead of `Response::body`. Belongs to the caller; null: nobody.
     const TakeBytes* sink = nullptr;
+    /// Is shown a 2xx answer, without its body, before the sink gets a byte. Belongs to the caller; null: nobody.
+    const TakeHead* head = nullptr;
     /// The most the sink takes; more is `Errc::too_large`. Default: no limit.
     std::optional<std::uint64_t> max_sink_bytes{};
     /// Is told how far the exchange is. Belongs to the caller; null: nobody.

@@ -10,9 +10,9 @@
 
 namespace breakwater::detail {
 
-/// A value of a structured field (RFC 9651 §3.3); views of the text. Strings keep their escapes.
+/// A value of a structured field (RFC 9651 §3.3); views of the text. Strings keep their escapes, bytes their base64.
 struct FieldItem {
-    enum class Kind : std::uint8_t { integer, string, token, other };
+    enum class Kind : std::uint8_t { integer, string, token, bytes, other };
     Kind kind = Kind::other;
     std::string_view text{};
     std::int64_t integer = 0;  ///< Of an integer.
@@ -102,7 +102,7 @@ private:
         if (is_alpha(first) || first == '*')
             return {.kind = FieldItem::Kind::token, .text = take_while(is_token_character)};
         if (first == '"') return take_string();
-        if (first == ':') return take_enclosed(':');
+        if (first == ':') return take_bytes();
         rest_.remove_prefix(1);
         if (first == '@') return take_number().kind == FieldItem::Kind::integer ? FieldItem{} : fail();
         if (first == '?' && (try_take('0') || try_take('1'))) return {};
@@ -138,11 +138,10 @@ private:
         return fail();
     }
 
-    constexpr FieldItem take_enclosed(char mark) noexcept {
-        const std::size_t end = rest_.find(mark, 1);
+    constexpr FieldItem take_bytes() noexcept {
+        const std::size_t end = rest_.find(':', 1);
         if (end == rest_.npos) return fail();
-        take(end + 1);
-        return {};
+        return {.kind = FieldItem::Kind::bytes, .text = take(end + 1).substr(1, end - 1)};
     }
 
     constexpr FieldItem fail() noexcept {

@@ -25,10 +25,11 @@ class Answer {
 public:
     enum class Body : std::uint8_t { expected, none };  ///< `none`: an answer to HEAD, whatever it announces.
 
-    /// The body of a 2xx answer goes to `sink`, if there is one, up to `max_sink_bytes`.
+    /// The body of a 2xx answer goes to `sink`, if there is one, up to `max_sink_bytes`, after `head` has seen it.
     void begin(Body body, std::size_t max_header_bytes, std::size_t max_body_bytes, const TakeBytes* sink = nullptr,
-               std::optional<std::uint64_t> max_sink_bytes = {}) {
+               const TakeHead* head = nullptr, std::optional<std::uint64_t> max_sink_bytes = {}) {
         given_sink_ = sink;
+        head_ = head;
         sink_ = nullptr;
         sink_bytes_left_ = max_sink_bytes.value_or(std::numeric_limits<std::uint64_t>::max());
         failure_.reset();
@@ -133,7 +134,10 @@ private:
             return true;
         }
         awaits_ = Awaits::body;
-        if (response_.status < 300) sink_ = given_sink_;
+        if (response_.status < 300) {
+            sink_ = given_sink_;
+            if (head_ != nullptr && !show_head()) return false;
+        }
         const bool has_no_body = body_ == Body::none || response_.status == 204 || response_.status == 304;
         if (!announced_ || is_encoded_ || has_no_body) return true;
         if (sink_ != nullptr) return *announced_ <= sink_bytes_left_ || refuse(Errc::too_large, "its body");
@@ -141,6 +145,12 @@ private:
         // An announcement costs the server nothing, so what is set aside for it beforehand is bounded.
         response_.body.reserve(std::min(*announced_, std::size_t{1} << 20));
         return true;
+    }
+
+    bool show_head() {
+        auto seen = show(*head_, response_);
+        if (!seen) failure_ = std::move(seen.error());
+        return seen.has_value();
     }
 
     bool body_bytes(std::string_view bytes) {
@@ -160,6 +170,7 @@ private:
 
     Response response_;
     const TakeBytes* given_sink_ = nullptr;
+    const TakeHead* head_ = nullptr;
     const TakeBytes* sink_ = nullptr;  // once the answer is known to be for it
     std::uint64_t sink_bytes_left_ = 0;
     std::optional<Error> failure_;

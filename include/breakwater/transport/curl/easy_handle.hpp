@@ -192,7 +192,8 @@ inline Result<void> EasyHandle::prepare(const Request& request, const SendOption
     message_[0] = '\0';
     progress_ = {.times_issued = 0, .connect_timeout_is_shorter = options.connect_timeout < options.timeout};
     answer_.begin(*form == Form::no_answer_body ? Answer::Body::none : Answer::Body::expected,
-                  options_.max_header_bytes, options.max_response_bytes, options.sink, options.max_sink_bytes);
+                  options_.max_header_bytes, options.max_response_bytes, options.sink, options.head,
+                  options.max_sink_bytes);
     set_progress(options.progress);
     return {};
 }
