@@ -258,6 +258,17 @@ breakwater_component(breakwater
         transport/curl/sockets.hpp
         transport/transport.hpp)
 
+breakwater_component(digest
+    COMPONENTS breakwater
+    PACKAGES OpenSSL
+    LINKS OpenSSL::Crypto
+    HEADERS
+        digest.hpp
+        digest/fields.hpp
+        digest/given_digest.hpp
+        digest/hash.hpp
+        digest/server_digest.hpp)
+
 breakwater_component(redis
     COMPONENTS core
     PACKAGES hiredis OpenSSL
