@@ -6,9 +6,13 @@
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/pages.hpp>
 #include <breakwater/client/snapshot.hpp>
+#include <breakwater/http/body.hpp>
+#include <breakwater/http/download_options.hpp>
+#include <breakwater/http/file_body.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/sink.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/memory.hpp>
 #include <breakwater/task.hpp>
@@ -17,6 +21,7 @@
 #include <breakwater/transport/transport.hpp>
 
 #include <concepts>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +81,30 @@ public:
     Result<Response> send(Request request, const RequestOptions& options = {}) const {
         const std::string target = std::exchange(request.url, {});
         return call(std::move(request), target, options);
+    }
+
+    /// Gets a file: it stands there, or is replaced, when the whole has come and is verified, and not before
+    /// (`to_file`). An attempt goes on where the one before broke off (`Resume`), so its timeout may be shorter than
+    /// the whole takes:
+    ///
+    ///     client.download("/export.csv", "export.csv", {.verify = bw::server_digest()}, {.deadline = 10min});
+    ///
+    /// The response has no body; its status is 206 if an attempt went on. `request.save_to` is not heeded.
+    Result<Response> download(std::string_view target, std::filesystem::path file, DownloadOptions options = {},
+                              RequestOptions request = {}) const {
+        request.save_to = to_file(std::move(file), std::move(options));
+        return call(Method::get, target, request);
+    }
+    /// Puts a file, read while it is sent; opened anew by a retry. (For POST: `.body = from_file(…)`.)
+    Result<Response> upload(std::string_view target, std::filesystem::path file, RequestOptions options = {}) const {
+        return upload(target, from_file(std::move(file)), std::move(options));
+    }
+    /// The same of `replayable_body(…)` or `one_shot_body(…)`. What can be read only once is never sent again; an error
+    /// that would have been retried says so: `stopped_by()` is `Errc::not_replayable`.
+    template <std::same_as<Body> Source>
+    Result<Response> upload(std::string_view target, Source source, RequestOptions options = {}) const {
+        options.body = std::move(source);
+        return call(Method::put, target, options);
     }
 
     /// The pages of a listing, got one by one as a loop comes to them; nothing is sent before it begins.
@@ -152,6 +181,26 @@ public:
     template <std::invocable<Result<Response>> F>
     void async_send(Request request, F on_done) const {
         start(Task<Result<Response>>{async_send(std::move(request))}, std::move(on_done));
+    }
+
+    /// As `download` and `upload`. Files are written and read on the transport's thread.
+    Task<Result<Response>> async_download(std::string_view target, std::filesystem::path file) const {
+        return async_call(Method::get, target, {.save_to = to_file(std::move(file))});
+    }
+    NamedTask<Result<Response>> async_download(std::string_view target, std::filesystem::path file,
+                                               DownloadOptions options, RequestOptions request = {}) const {
+        request.save_to = to_file(std::move(file), std::move(options));
+        return async_call(Method::get, target, std::move(request));
+    }
+    NamedTask<Result<Response>> async_upload(std::string_view target, std::filesystem::path file,
+                                             RequestOptions options = {}) const {
+        return async_upload(target, from_file(std::move(file)), std::move(options));
+    }
+    template <std::same_as<Body> Source>
+    NamedTask<Result<Response>> async_upload(std::string_view target, Source source,
+                                             RequestOptions options = {}) const {
+        options.body = std::move(source);
+        return async_call(Method::put, target, std::move(options));
     }
 
     /// As `get_as`.
