@@ -19,7 +19,7 @@ enum class EventKind : std::uint8_t {
     retry_scheduled,  ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
     permit_refused,   ///< `policy` (or a retry budget) refused with `code`; `delay` is its retry_after.
     would_refuse,     ///< As `permit_refused`, by a policy in shadow mode: the call goes on.
-    limiter_waited,   ///< The call waited `delay` for a permit of a rate limiter or bulkhead.
+    limiter_waited,   ///< The call waited `delay` for a permit of a rate limiter or bulkhead, or for another's answer.
     limit_changed,    ///< An adaptive limit now lets `limit` calls be in flight.
     limiter_paused,   ///< The service asked for a pause of `delay`.
     hedge_sent,       ///< Another attempt begins beside the one under way, `delay` after that.

@@ -14,22 +14,28 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <map>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace breakwater::bench {
 
+/// Answers that come late by chance.
+struct Stalls {
+    double share = 0;  ///< Of the requests.
+    std::chrono::milliseconds last{};
+};
+
 /// A keep-alive HTTP/1.1 server on 127.0.0.1 in a process of its own, so that its CPU time is not the client's.
 ///
-/// It answers every request without a body with the same 200, at once or `delay` later. Start it before any thread. It
-/// dies with its parent.
+/// It answers every request without a body with the same 200, at once or `delay` later, some by chance later still.
+/// Start it before any thread. It dies with its parent.
 class LoopbackServer {
 public:
-    explicit LoopbackServer(std::size_t body_bytes, std::chrono::milliseconds delay = {}) {
+    explicit LoopbackServer(std::size_t body_bytes, std::chrono::milliseconds delay = {}, Stalls stalls = {}) {
         listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in address{};
         address.sin_family = AF_INET;
@@ -46,7 +52,7 @@ public:
         if (child_ < 0) throw std::runtime_error{"LoopbackServer: cannot fork"};
         if (child_ == 0) {
             ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            if (::getppid() == parent) serve(listener_, answer(body_bytes), delay);
+            if (::getppid() == parent) serve(listener_, answer(body_bytes), delay, stalls);
             ::_exit(0);
         }
         ::close(listener_);
@@ -70,7 +76,8 @@ private:
                std::to_string(body_bytes) + "\r\n\r\n" + std::string(body_bytes, 'x');
     }
 
-    [[noreturn]] static void serve(int listener, const std::string& answer, std::chrono::milliseconds delay) {
+    [[noreturn]] static void serve(int listener, const std::string& answer, std::chrono::milliseconds delay,
+                                   Stalls stalls) {
         const int poll = ::epoll_create1(0);
         const auto watch = [&](int socket) {
             epoll_event event{};
@@ -81,19 +88,21 @@ private:
         watch(listener);
         const auto give_answer = [&](int socket) { ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL); };
         using Clock = std::chrono::steady_clock;
-        std::deque<std::pair<Clock::time_point, int>> later;  // in order: the delay is the same for all
+        std::multimap<Clock::time_point, int> later;
+        std::minstd_rand random{42};
+        std::bernoulli_distribution stalls_now{stalls.share};
         std::vector<std::string> received;
         std::vector<epoll_event> events(256);
         std::array<char, 16'384> buffer;
         for (;;) {
             int wait = -1;
-            for (const auto now = Clock::now(); !later.empty(); later.pop_front()) {
-                if (later.front().first > now) {
-                    wait = static_cast<int>(
-                        std::chrono::ceil<std::chrono::milliseconds>(later.front().first - now).count());
+            for (const auto now = Clock::now(); !later.empty(); later.erase(later.begin())) {
+                const auto [due, socket] = *later.begin();
+                if (due > now) {
+                    wait = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(due - now).count());
                     break;
                 }
-                give_answer(later.front().second);
+                give_answer(socket);
             }
             const int count = ::epoll_wait(poll, events.data(), static_cast<int>(events.size()), wait);
             for (int i = 0; i < count; ++i) {
@@ -118,11 +127,11 @@ private:
                 text.append(buffer.data(), static_cast<std::size_t>(size));
                 for (auto end = text.find("\r\n\r\n"); end != text.npos; end = text.find("\r\n\r\n")) {
                     text.erase(0, end + 4);
-                    if (delay.count() > 0) {
-                        later.emplace_back(Clock::now() + delay, socket);
-                    } else {
+                    const auto takes = stalls_now(random) ? delay + stalls.last : delay;
+                    if (takes.count() > 0)
+                        later.emplace(Clock::now() + takes, socket);
+                    else
                         give_answer(socket);
-                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/cache.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/coalesce/lane.hpp>
 #include <breakwater/coalesce/table.hpp>
@@ -9,34 +10,69 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/store/store.hpp>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace breakwater {
 
 /// One transfer for equal GETs that are under way at once. Stands inside the fallback: each call has its own.
+///
+/// Where the store can keep claims, also for those of other processes, if the cache that they share may answer: one
+/// process has the claim, and the others look into the cache until the answer is there, the claim is gone, or they have
+/// waited for as long as they do for a call of their own process.
+template <Store StoreType>
 class ClientCoalescePolicy {
+    static constexpr bool has_claims =
+        requires(const StoreType& store) { store.claim(std::string_view{}, Duration{}); };
+    /// How often a process looks whether another one's answer is there.
+    static constexpr Duration look_again = std::chrono::milliseconds{20};
+
 public:
     using Table = CoalesceTable<Response>;
-    using Lane = CoalesceLane<Response>;
     using Waiter = Table::Waiter;
 
-    /// Goes on with the calls of `before`, if there is one.
-    explicit ClientCoalescePolicy(const ClientCoalesceOptions& options, const ClientCoalescePolicy* before = nullptr)
-        : options_{options}, table_{before == nullptr ? std::make_shared<Table>() : before->table_} {}
+    class Lane : public CoalesceLane<Response> {
+    public:
+        ~Lane() { give_up_claim(); }
 
-    std::string_view name() const noexcept { return "coalesce"; }
+    private:
+        friend ClientCoalescePolicy;
+        void give_up_claim() noexcept {
+            if (!claim_.empty()) store_->erase(std::exchange(claim_, {}));
+        }
+        const StoreType* store_ = nullptr;
+        std::string claim_;                // empty: none
+        std::optional<Instant> patience_;  // until when another process is waited for
+        std::optional<Response> found_;    // what that has left in the cache
+    };
+
+    /// Goes on with the calls of `before`, if there is one.
+    ClientCoalescePolicy(const ClientCoalesceOptions& options, ResponseCache<StoreType> cache, std::string name,
+                         const StoreType& store, const ClientCoalescePolicy* before = nullptr)
+        : options_{options},
+          cache_{std::move(cache)},
+          name_{std::move(name)},
+          store_{store},
+          table_{before == nullptr ? std::make_shared<Table>() : before->table_} {}
+
+    static std::string_view name() noexcept { return "coalesce"; }
 
     bool glance(Lane&, auto& call) const noexcept {
         return options_.calls == CoalesceCalls::none || (options_.calls == CoalesceCalls::cached && !call.is_cached);
     }
     Before before(Lane& lane, auto& call) const {
+        if (lane.leads()) return ask_others(lane, call);  // once more
         if (glance(lane, call) || call.request.method != Method::get || call.request.body || call.download != nullptr ||
             call.options.progress)
             return proceed;
-        return lane.join(*table_, key_of(call.request), options_.max_wait);
+        const Before joined = lane.join(*table_, key_of(call.request), options_.max_wait);
+        return lane.leads() ? ask_others(lane, call) : joined;
     }
     bool enqueue(Lane& lane, Waiter& waiter) const {
         lane.enqueue(waiter);
@@ -44,15 +80,18 @@ public:
     }
     Before settle(Lane& lane, Waiter& waiter) const noexcept { return lane.settle(waiter); }
     Result<Response> answer(Lane& lane, auto& call) const {
-        Result<Response> result = lane.answer();
+        Result<Response> result = lane.found_ ? Result<Response>{*std::move(lane.found_)} : lane.answer();
         if (result) result->source = Source::coalesced;
+        if (lane.leads()) lane.finish(&result);
         call.emit({.kind = EventKind::coalesced, .policy = name()});
         return result;
     }
     After after(Lane& lane, auto& call, const Result<Response>& result) const {
         if (lane.leads()) {
             if (!result && is_own_affair(result.error())) return done;
-            lane.finish(result && parse_cache_control(result->headers).no_store ? nullptr : &result);
+            const bool is_for_others = !result || !parse_cache_control(result->headers).no_store;
+            lane.finish(is_for_others ? &result : nullptr);
+            if (result && is_for_others) lane.claim_.clear();  // it is on its way into the cache
         } else if (result && !call.request.method.is_safe() && options_.calls != CoalesceCalls::none) {
             const std::string changed = call.request.url + '\n';
             table_->forget([&](std::string_view key) { return key.starts_with(changed); });
@@ -67,7 +106,33 @@ private:
         return key;
     }
 
+    /// Whether this process is to make the call.
+    Before ask_others(Lane& lane, auto& call) const {
+        if constexpr (has_claims) {
+            if (!call.is_cached) return proceed;
+            const Instant now = call.now();
+            if (!lane.patience_) {
+                lane.patience_ = now + options_.max_wait;
+            } else if (auto kept = cache_.find(call.request); kept && store_.clock().now() < kept->fresh_until) {
+                lane.found_ = std::move(kept->response);
+                return answer_now;
+            }
+            std::string claim = "claim:" + name_ + ":" + key_of(call.request);
+            if (store_.claim(claim, options_.max_wait)) {
+                lane.store_ = &store_;
+                lane.claim_ = std::move(claim);
+                return proceed;
+            }
+            if (now + look_again < *lane.patience_ && call.remaining() > look_again)
+                return wait_for(look_again, Errc::attempt_timeout);
+        }
+        return proceed;
+    }
+
     ClientCoalesceOptions options_;
+    ResponseCache<StoreType> cache_;
+    std::string name_;
+    StoreType store_;
     std::shared_ptr<Table> table_;
 };
 

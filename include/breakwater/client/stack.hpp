@@ -37,6 +37,7 @@ namespace breakwater {
 template <Store StoreType, class Policies>
 struct ClientStack {
     using Options = BasicClientOptions<Policies>;
+    using CoalescePolicy = ClientCoalescePolicy<StoreType>;
     using Circuits = CircuitPolicy<typename Policies::Trip, StoreType>;
     using Limiter = RateLimiter<AnyAlgorithm, StoreType>;
     using Budget = RetryBudget<StoreType>;
@@ -49,7 +50,7 @@ struct ClientStack {
     using ForecastPolicy = OptionalPolicy<Forecast>;
     using ThrottlePolicy = OptionalPolicy<Throttle<StoreType>>;
     using AdaptivePolicy = OptionalPolicy<AdaptiveLimit<>>;
-    using All = std::tuple<CachePolicy<StoreType>, FallbackPolicy, ClientCoalescePolicy, RetryPolicy, HedgePolicy,
+    using All = std::tuple<CachePolicy<StoreType>, FallbackPolicy, CoalescePolicy, RetryPolicy, HedgePolicy,
                            ForecastPolicy, ThrottlePolicy, Circuits, ClientBulkheadPolicy, AdaptivePolicy, LimitPolicy,
                            Endpoints, SteeringPolicy>;
 
@@ -75,9 +76,10 @@ struct ClientStack {
           endpoints{options.name, limits_of(options, redaction), store,
                     before == nullptr ? nullptr : &before->endpoints},
           policies{
-              CachePolicy<StoreType>{{store, options.name, preparation.credential_headers()}, options.cache, store},
+              CachePolicy<StoreType>{cache_of(store), options.cache, store},
               FallbackPolicy{options.fallback},
-              ClientCoalescePolicy{options.coalesce, before == nullptr ? nullptr : &before->coalesce_policy()},
+              CoalescePolicy{options.coalesce, cache_of(store), options.name, store,
+                             before == nullptr ? nullptr : &before->coalesce_policy()},
               RetryPolicy{options.retry, budget_of(options, store, before)},
               HedgePolicy{options.hedge, store, before == nullptr ? nullptr : before->hedge()},
               ForecastPolicy{forecast_of(options, store, before)},
@@ -93,7 +95,7 @@ struct ClientStack {
 
     const Circuits& circuits() const noexcept { return std::get<Circuits>(policies); }
     const ClientBulkheadPolicy& bulkhead_policy() const noexcept { return std::get<ClientBulkheadPolicy>(policies); }
-    const ClientCoalescePolicy& coalesce_policy() const noexcept { return std::get<ClientCoalescePolicy>(policies); }
+    const CoalescePolicy& coalesce_policy() const noexcept { return std::get<CoalescePolicy>(policies); }
     /// Null if there is none.
     const Bulkhead* bulkhead() const noexcept { return bulkhead_policy().bulkhead(); }
     /// Null if there is none.
@@ -143,6 +145,9 @@ struct ClientStack {
     const All policies;
 
 private:
+    ResponseCache<StoreType> cache_of(const StoreType& store) const {
+        return {store, options.name, preparation.credential_headers()};
+    }
     // A service may still speak of a secret that has been replaced.
     static Redaction words_of(const Options& options, const ClientStack* before) {
         Redaction words = redaction_of(options.redact, options.headers, options.auth);

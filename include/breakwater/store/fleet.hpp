@@ -146,6 +146,13 @@ public:
         if (world_->keeps_blobs() && world_->is_up()) world_->link().erase(blob_key(key));
     }
 
+    bool claim(std::string_view key, Duration ttl) const {
+        if (!world_->keeps_blobs() || !world_->is_up()) return true;
+        const auto answer = std::make_shared<fleet::Rendezvous<bool>>();
+        world_->link().claim(blob_key(key), ttl, [answer](bool is_free) { answer->bring(bool{is_free}); });
+        return answer->wait(world_->link().patience()).value_or(true);
+    }
+
     /// The server cannot be reached and `OnStoreFailure::closed` holds.
     bool refuses_all() const noexcept { return world_->decides_for_all() && !world_->lets_all_through(); }
 

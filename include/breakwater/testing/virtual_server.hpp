@@ -145,6 +145,14 @@ public:
         ++server_.commands_;
         done(Answer{server_.state<M>(key, options)});
     }
+    template <class Done>
+    void claim(std::string_view key, Duration ttl, Done done) {
+        if (!is_up()) return done(true);
+        bool is_free = true;
+        get(key, [&](const std::optional<std::string>& there) { is_free = !there; });
+        if (is_free) put(key, {}, ttl);
+        done(is_free);
+    }
     std::string_view why_no_blobs() const noexcept { return {}; }
     void watch(std::string_view key) { watched_.emplace(key); }
     template <class Done>

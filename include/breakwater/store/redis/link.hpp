@@ -146,6 +146,14 @@ return ''
         const std::string place = blob_place(key);
         connections_.submit({.key = place, .command = Words{}.add("DEL").add(place), .done = [](Reply&&) {}});
     }
+    void claim(std::string_view key, Duration ttl, std::function<void(bool)> done) {
+        const std::string place = blob_place(key);
+        const std::int64_t ms = std::max<std::int64_t>(ttl / std::chrono::milliseconds{1}, 1);
+        connections_.submit(
+            {.key = place,
+             .command = Words{}.add("SET").add(place).add(seal_.seal(place, "")).add("NX").add("PX").add(ms),
+             .done = [done = std::move(done)](Reply&& reply) { done(reply.kind != Reply::Kind::nothing); }});
+    }
     std::string_view why_no_blobs() const noexcept {
         return seal_ ? "" : "a shared cache needs RedisStoreOptions::secret";
     }
