@@ -337,3 +337,14 @@ if(TARGET breakwater_redis)
     target_compile_definitions(breakwater_redis INTERFACE
         $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:BREAKWATER_REDIS_TLS>)
 endif()
+
+breakwater_component(asio
+    COMPONENTS core breakwater
+    PACKAGES asio
+    LINKS $<$<TARGET_EXISTS:asio::asio>:asio::asio> $<$<NOT:$<TARGET_EXISTS:asio::asio>>:Boost::headers>
+    HEADERS
+        asio.hpp
+        asio/namespace.hpp
+        asio/operation.hpp
+        asio/scheduler.hpp
+        asio/start.hpp)

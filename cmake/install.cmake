@@ -9,7 +9,7 @@ configure_package_config_file(cmake/breakwaterConfig.cmake.in breakwaterConfig.c
 write_basic_package_version_file(breakwaterConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/breakwaterConfig.cmake"
               "${CMAKE_CURRENT_BINARY_DIR}/breakwaterConfigVersion.cmake"
-              cmake/Findhiredis.cmake
+              cmake/Findasio.cmake cmake/Findhiredis.cmake
         DESTINATION ${package_dir})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -27,8 +27,8 @@ headers=$(find . -name '*.hpp')
         $(echo "$headers" | grep -E '/(machine|token_bucket|fixed_window|sliding_window|trip|window)\.hpp$')
 
     forbid "breakwater::core needs the standard library only:" \
-        '#include <(curl|nlohmann|openssl|hiredis|prometheus|boost)/|#include <breakwater/(breakwater|http|transport|client|resilient_client|cache)(/|\.hpp)' \
-        $(echo "$headers" | grep -vE '^\./(breakwater|cache|digest|resilient_client)\.hpp$|^\./(http|transport|client|cache|digest|observe|store/redis)/|^\./testing/scripted')
+        '#include <(curl|nlohmann|openssl|hiredis|prometheus|boost|asio)/|#include <breakwater/(breakwater|http|transport|client|resilient_client|cache)(/|\.hpp)' \
+        $(echo "$headers" | grep -vE '^\./(asio|breakwater|cache|digest|resilient_client)\.hpp$|^\./(asio|http|transport|client|cache|digest|observe|store/redis)/|^\./testing/scripted')
 
     forbid "A header forces no names on its user:" \
         '^using namespace' $headers

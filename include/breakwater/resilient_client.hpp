@@ -142,11 +142,11 @@ public:
     }
 
     // The same calls as tasks: `co_await client.async_get("/users/42")`. Nothing blocks: thousands may be in flight on
-    // one thread, the transport's, where the awaiting coroutine goes on. A call begins when it is awaited, by the
-    // options that the client has when it is made. With g++ 12 a call that takes options is given a name before it is
-    // awaited (see `NamedTask`). When the client's last handle goes, what is under way is cancelled. A store that
-    // answers later (`RedisStore`) is still waited for on that thread: where a permit is not leased, and by a circuit's
-    // probe.
+    // one thread, the transport's or that of the context's scheduler, where the awaiting coroutine goes on. A call
+    // begins when it is awaited, by the options that the client has when it is made. With g++ 12 a call that takes
+    // options is given a name before it is awaited (see `NamedTask`). When the client's last handle goes, what is under
+    // way is cancelled. A store that answers later (`RedisStore`) is still waited for on that thread: where a permit is
+    // not leased, and by a circuit's probe.
 
     Task<Result<Response>> async_get(std::string_view target) const { return async_call(Method::get, target); }
     Task<Result<Response>> async_head(std::string_view target) const { return async_call(Method::head, target); }

@@ -12,6 +12,7 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
+#include <breakwater/task/resume_on.hpp>
 #include <breakwater/transport/transport.hpp>
 
 #include <memory>
@@ -90,6 +91,7 @@ public:
         while (const Request* request = exchange.next()) {
             auto sending = core_->transport().async_send(*request, exchange.how());
             Result<Response> answer = co_await sending;
+            co_await resume_on_scheduler();  // the transport's own, unless the caller has another
             exchange.take(std::move(answer), hop_permits());
         }
         co_return told(call, exchange.finish());
