@@ -190,3 +190,16 @@ TEST_CASE("a cancelled leader's transfer is begun anew by one that waited") {
     CHECK(seen.network == 1);
     CHECK(seen.coalesced == 1);
 }
+
+TEST_CASE("a blocking call on the transport's thread is refused, not left to wait for what that thread has to bring") {
+    Service service;
+    const bw::ResilientClient client{service.options()};
+    Answer leader = begin(client);
+    REQUIRE(service.soon_asked(1));
+    std::promise<bw::Errc> said;
+    client.async_send({.method = bw::Method::put, .url = "/other"},
+                      [&](bw::Result<bw::Response>) { said.set_value(client.get("/price").error().code()); });
+    CHECK(said.get_future().get() == bw::Errc::would_deadlock);
+    service.may_answer.count_down();
+    CHECK(leader.get());
+}

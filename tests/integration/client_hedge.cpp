@@ -68,7 +68,7 @@ TEST_CASE("a stalled request is overtaken by a hedge, whether the call blocks or
     CHECK_FALSE(answer->timeline[0].hedge);
     CHECK(answer->timeline[1].number == 2);
     CHECK(answer->timeline[1].hedge);
-    CHECK(answer->timeline[1].began >= answer->timeline[0].began + 20ms);
+    CHECK(answer->timeline[1].began >= 20ms);
     CHECK(test::soon([&] { return service.left == 1; }));  // aborted on the wire
     CHECK(events == std::vector<std::string>{"hedge_sent 2", "hedge_won 2"});
     CHECK(client.circuit_breaker().snapshot().state == bw::CircuitState::closed);

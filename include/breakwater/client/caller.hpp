@@ -4,8 +4,6 @@
 #include <breakwater/client/flight.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
-#include <breakwater/event_loop/process_loop.hpp>
-#include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
@@ -93,13 +91,6 @@ private:
         if (auto ok = flight.open(); !ok) return refused(std::move(ok.error()));
         return CoroutineDriver<Flight>::run(std::move(flight));
     }
-    /// Blocks while the call is made elsewhere.
-    Result<Response> wait_for(Task<Result<Response>> call, const std::string& subject) const {
-        Scheduler* const scheduler = scheduler_of(core_->transport());
-        if ((scheduler != nullptr ? *scheduler : process_loop()).is_here())
-            return fail(std::move(Error{Errc::would_deadlock}.set_subject(subject)));
-        return sync_wait(std::move(call));
-    }
 
     const std::shared_ptr<Core>& core_;
     const std::shared_ptr<const Stack> stack_;
@@ -111,10 +102,14 @@ template <class Core>
 Result<Response> ClientCaller<Core>::call(Request request, std::string_view target,
                                           const RequestOptions& options) const {
     const std::string subject = subject_for(request.method, target);
+    if constexpr (requires { core_->transport().is_own_thread(); }) {
+        if (core_->transport().is_own_thread()) [[unlikely]]  // also where nothing is sent: waits would be as bad
+            return fail(std::move(Error{Errc::would_deadlock}.set_subject(subject)));
+    }
     if (auto ok = prepare(request, target, options, subject); !ok) return fail(std::move(ok.error()));
     if constexpr (AsyncTransport<typename Core::Transport>) {
         if (stack_->options.hedge.max_hedges > 0) [[unlikely]]
-            return wait_for(fly(std::move(request), subject, options), subject);
+            return sync_wait(fly(std::move(request), subject, options));
     }
     ClientFlight<const Core*, const RequestOptions&> flight{core_.get(), stack_, std::move(request), subject, options};
     if (auto ok = flight.open(); !ok) return fail(std::move(ok.error()));

@@ -68,7 +68,7 @@ public:
     /// Makes one exchange; see `Transport`. Throws nothing but `std::bad_alloc`. On the engine's thread it is refused
     /// with `Errc::would_deadlock`: all others would wait for it.
     Result<Response> send(const Request& request, const SendOptions& options = {}) const {
-        if (shared_->engine.is_here()) return fail(Errc::would_deadlock);
+        if (is_own_thread()) return fail(Errc::would_deadlock);
         if (options.stop.stop_requested()) return fail(Error{Errc::cancelled}.set_sent(Sent::no));
         if (options.timeout <= Duration::zero()) return fail(Error{Errc::attempt_timeout}.set_sent(Sent::no));
         if (options.connect_timeout <= Duration::zero()) return fail(Errc::connect_timeout);
@@ -94,6 +94,9 @@ public:
     /// `std::system_error` where there can be no more threads. Stays while a copy of the transport does (in a forked
     /// process it is another).
     Scheduler& scheduler() const { return shared_->engine.get().loop(); }
+
+    /// Whether the caller runs on the engine's thread, where nothing may block. Does not start it.
+    bool is_own_thread() const noexcept { return shared_->engine.is_here(); }
 
     /// Answers, connections opened and reused, HTTP/2: since construction, of all copies. Never blocks.
     TransportCounts counts() const noexcept { return shared_->counter->counts(); }

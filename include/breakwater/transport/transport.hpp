@@ -69,7 +69,7 @@ concept Transport =
 /// A transport that can also send without blocking: `async_send(request, options)` can be awaited for what `send` would
 /// give; both arguments stay until then. A stop request ends the exchange within 10 ms; the end of the transport's last
 /// handle completes what is pending as `Errc::cancelled`. One that has a thread to go on by says so: `scheduler()`, on
-/// which calls through it sleep, too.
+/// which calls through it sleep, too, and `is_own_thread()`, where a client refuses calls that block.
 template <class T>
 concept AsyncTransport =
     Transport<T> && requires(const T& transport, const Request& request, const SendOptions& options) {
