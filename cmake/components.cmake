@@ -56,6 +56,8 @@ breakwater_component(core
         event_loop.hpp
         event_loop/loop_thread.hpp
         event_loop/poller.hpp
+        event_loop/poller/epoll.hpp
+        event_loop/poller/poll.hpp
         event_loop/process_loop.hpp
         event_loop/scheduler.hpp
         event_loop/timer_wheel.hpp

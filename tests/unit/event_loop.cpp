@@ -184,6 +184,11 @@ TEST_CASE("a watcher is told for as long as its descriptor is ready and wanted, 
     CHECK(seen.last.to_read);
     CHECK_FALSE(seen.last.to_write);
 
+#ifdef BREAKWATER_POLL
+    constexpr unsigned told = 0;  // the kernel is told anew with every wait
+#else
+    constexpr unsigned told = 1;
+#endif
     const auto before = loop.controls();
     for (int i = 0; i < 10; ++i) {  // as libcurl does it for every request
         loop.watch(pipe.reader(), bw::Interest::none, seen);
@@ -198,10 +203,10 @@ TEST_CASE("a watcher is told for as long as its descriptor is ready and wanted, 
     pipe.write();
     take_turns(loop, 3);
     CHECK(seen.count == 12);
-    CHECK(loop.controls() == before + 1);  // once it was ready: else the loop would never sleep again
+    CHECK(loop.controls() == before + told);  // once it was ready: else the loop would never sleep again
     loop.watch(pipe.reader(), bw::Interest::read, seen);
     loop.run_until([&] { return seen.count == 13; });
-    CHECK(loop.controls() == before + 2);
+    CHECK(loop.controls() == before + 2 * told);
     loop.forget(pipe.reader());
 }
 
@@ -255,7 +260,9 @@ TEST_CASE("a number that is closed and opened again is the new descriptor's, eve
 TEST_CASE("a descriptor that cannot be waited for is reported as broken") {
     bw::EventLoop loop;
     Seen seen;
-    loop.watch(::open("/etc/passwd", O_RDONLY | O_CLOEXEC), bw::Interest::read, seen);
+    const int closed = ::open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+    ::close(closed);
+    loop.watch(closed, bw::Interest::read, seen);
     loop.run_until([&] { return seen.count == 1; });
     CHECK(seen.last.is_broken);
     CHECK(seen.last.to_read);
