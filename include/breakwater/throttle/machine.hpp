@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace breakwater {
@@ -22,6 +23,8 @@ struct ThrottleMachine {
     };
     struct State {
         TimeRing requests{};  // those not accepted are its failures
+
+        static constexpr auto parts(auto& state) { return std::tie(state.requests); }
     };
 
     /// Asks for a request. Refused, it is one all the same.
