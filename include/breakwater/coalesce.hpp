@@ -75,7 +75,7 @@ public:
     }
 
 private:
-    static const Options& checked(const Options& options) {
+    static Options checked(Options options) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         return options;
     }

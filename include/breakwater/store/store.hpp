@@ -155,7 +155,8 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   after it, and forgetting it is the store's affair.
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept.
-/// - Optional: `claim(key, ttl) → bool`: a claim, which others that share the store have not got while it lasts; `erase`
+/// - Optional: `claim(key, ttl) → bool`: a claim, which others that share the store have not got while it lasts;
+/// `erase`
 ///   ends it. True also where the store cannot tell. A store that has it lets processes make one call for all.
 template <class S>
 concept Store = std::copyable<S> && requires(const S& store, const CountingMachine::Options& options,

@@ -108,8 +108,8 @@ protected:
 ///   other)` is called if another one was announced within a day.
 /// - `wake_at(t)`: calls `on_timer` at that instant of `clock()`, or a little later; the earliest one asked for holds.
 /// - `get(key, done)`, `put(key, bytes, ttl)`, `erase(key)`: byte strings. `done(std::optional<std::string>)`.
-///   `claim(key, ttl, done)`: keeps a mark there unless something is; `done(bool)`: false if so. `why_no_blobs()`: empty
-///   if there are such.
+///   `claim(key, ttl, done)`: keeps a mark there unless something is; `done(bool)`: false if so. `why_no_blobs()`:
+///   empty if there are such.
 /// - `instance()`: the number of this process, below 2^52; `instances()`: how many were seen lately, this one included.
 template <class L>
 concept Link = requires(L& link, LinkEvents& events, Instant t, std::string_view key, std::string bytes, Duration ttl,
