@@ -55,7 +55,7 @@ public:
 
     std::string_view name() const noexcept { return "coalesce"; }
     Before before(Lane& lane, auto& call) const {
-        if (call.key().empty() || call.probing) return proceed;
+        if (call.key().empty() || !call.may_wait()) return proceed;
         return lane.join(*table_, call.key(), options_.max_wait);
     }
     bool enqueue(Lane& lane, Waiter& waiter) const {
