@@ -82,6 +82,7 @@ TEST_CASE("calls with the same key that are under way at once share one run, whi
     world.clock.advance(100ms);
     REQUIRE(later->has_value());
     CHECK(value(later) == 2);
+    CHECK(coalesce.in_flight() == 0);
 }
 
 TEST_CASE("other keys and calls without one go by themselves") {

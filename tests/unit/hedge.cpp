@@ -154,13 +154,13 @@ TEST_CASE("hedges without a delay are sent at once") {
 }
 
 TEST_CASE("a failed attempt leaves the call to the one beside it, and sends no hedge itself") {
-    World beside{{{150ms, broken()}, {100ms}}};
+    World beside{{{150ms, broken()}, {150ms}}};
     const bw::Pipeline guard{beside.hedge(after(100ms, 2))};
     const auto call = beside.start(guard);
     beside.clock.advance(100ms);
     beside.clock.advance(50ms);
     CHECK_FALSE(call->has_value());
-    beside.clock.advance(50ms);
+    beside.clock.advance(100ms);
     REQUIRE(call->has_value());
     CHECK(value(*call) == 2);
     CHECK(beside.attempts == 2);
@@ -185,12 +185,12 @@ TEST_CASE("when all attempts fail the error of the last is the call's, and a ret
     REQUIRE(call->has_value());
     CHECK(value(*call) == 4);
 
-    World failing{{{200ms, broken()}, {50ms, bw::Error{Errc::send_failed}}}};
+    World failing{{{120ms, broken()}, {50ms, bw::Error{Errc::send_failed}}}};
     const bw::Pipeline once{failing.hedge(after(100ms))};
     const auto failed = failing.start(once);
-    for (const auto step : {100ms, 50ms, 50ms}) failing.clock.advance(step);
+    for (const auto step : {100ms, 20ms, 30ms}) failing.clock.advance(step);
     REQUIRE(failed->has_value());
-    CHECK((*failed)->error().code() == Errc::receive_failed);
+    CHECK((*failed)->error().code() == Errc::send_failed);
     CHECK((*failed)->error().attempts() == 2);
 }
 
@@ -248,7 +248,8 @@ TEST_CASE("a hedge that finds no permit is not sent, says nothing, and costs no 
 
 TEST_CASE("a half-open circuit is probed by one attempt, and losers are neutral to it") {
     World world{{{1s, broken()}, {400ms}, {400ms}, {10ms}}};
-    const bw::CircuitBreaker breaker{{.trip = bw::ConsecutiveFailures{1}, .recovery_timeout = 1s}, world.store};
+    const bw::CircuitBreaker breaker{
+        {.trip = bw::ConsecutiveFailures{1}, .recovery_timeout = 1s, .half_open_probes = 2}, world.store};
     const bw::Pipeline guard{world.hedge(after(100ms)), breaker};
     (void)world.start(guard, {.resendable = false});
     world.clock.advance(1s);
