@@ -28,6 +28,7 @@ TEST_CASE("a client explains its order, its worst case and the timeout of each p
                        .cache = {.ttl = 120s, .stale_if_error = 1h}});
     CHECK(page.str() ==
           "  cache            answers GET and HEAD for 2 min, in place of an error for 60 min more\n"
+          "  coalesce         equal GETs under way share one transfer; waits 10 s for it, then goes alone\n"
           "  deadline         30 s for all attempts and waits\n"
           "  retry            up to 3 more attempts, waiting at most 1.4 s in all, and what Retry-After asks for (each "
           "up to 5 min); of all calls no more than 20 % and 3 per second\n"

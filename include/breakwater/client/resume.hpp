@@ -65,7 +65,7 @@ inline ContentPlace content_place(const Response& answer, const std::optional<Re
     if (answer.status != 206) {
         ContentPlace place{.kind = Kind::whole};
         if (const auto length = answer.headers.get("Content-Length"); length && !is_encoded(answer.headers))
-            place.end = place.total = detail::parse_size(*length);
+            place.end = place.total = detail::parse_decimal(*length);
         return place;
     }
     const auto ranges = answer.headers.get_all("Content-Range");

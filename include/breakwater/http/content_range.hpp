@@ -25,7 +25,7 @@ struct ContentRange {
 namespace detail {
 
 /// Digits only, and nothing else; nullopt if it is none or does not fit.
-constexpr std::optional<std::uint64_t> parse_size(std::string_view text) noexcept {
+constexpr std::optional<std::uint64_t> parse_decimal(std::string_view text) noexcept {
     constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
     std::uint64_t size = 0;
     for (const char c : text) {
@@ -51,14 +51,14 @@ constexpr std::optional<ContentRange> parse_content_range(std::string_view value
 
     ContentRange found;
     if (total != "*") {
-        found.total = detail::parse_size(total);
+        found.total = detail::parse_decimal(total);
         if (!found.total) return std::nullopt;
     }
     if (range == "*") return found.total ? std::optional{found} : std::nullopt;
     const std::size_t dash = range.find('-');
     if (dash == range.npos) return std::nullopt;
-    const auto first = detail::parse_size(range.substr(0, dash));
-    const auto last = detail::parse_size(range.substr(dash + 1));
+    const auto first = detail::parse_decimal(range.substr(0, dash));
+    const auto last = detail::parse_decimal(range.substr(dash + 1));
     if (!first || !last || *first > *last || *last == std::numeric_limits<std::uint64_t>::max()) return std::nullopt;
     if (found.total && *last >= *found.total) return std::nullopt;
     found.bytes = {*first, *last};
