@@ -82,6 +82,7 @@ int run(bool is_quick) {
 
     const bw::ResilientClient client{options(server.url())};
     std::vector<bw::Task<>> crawlers;
+    crawlers.reserve(crawl.at_once);
     for (std::size_t i = 0; i < crawl.at_once; ++i) crawlers.push_back(fetch_pages(client, crawl));
     const auto began = Clock::now();
     auto all = bw::as_future(bw::when_all(std::move(crawlers)));

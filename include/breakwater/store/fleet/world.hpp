@@ -111,13 +111,17 @@ public:
     }
     void emit(const Event& event) const noexcept { options_.observer(event); }
 
+    // Whatever an event touches may let the last handle go, and this object with it: each keeps it to its end.
+
     void on_up() override {
+        const auto self = this->weak_from_this().lock();
         const State before = enter(State::up);
         read_again();
         if (before == State::down)
             emit({.kind = EventKind::store_rejoined, .policy = options_.prefix, .at = clock().now()});
     }
     void on_down(std::string_view why) override {
+        const auto self = this->weak_from_this().lock();
         if (enter(State::down) == State::down) return;
         {
             const std::scoped_lock lock{mutex_};
@@ -126,26 +130,32 @@ public:
         emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
     }
     void on_partly_down(std::string_view why) override {
+        const auto self = this->weak_from_this().lock();
         emit({.kind = EventKind::store_degraded, .policy = options_.prefix, .subject = why, .at = clock().now()});
     }
     void on_loss(std::string_view server) override {
+        const auto self = this->weak_from_this().lock();
         emit({.kind = EventKind::store_lost, .policy = options_.prefix, .subject = server, .at = clock().now()});
         read_again();
     }
     void on_circuit(std::string_view key, const CircuitView& view) override {
+        const auto self = this->weak_from_this().lock();
         if (const auto cell = cells_.find_any(key)) cell->on_circuit(view);
     }
     void on_pause(std::string_view key, PauseMachine::State state) override {
+        const auto self = this->weak_from_this().lock();
         if (const auto cell = cells_.find_any(key)) cell->on_pause(state);
     }
     /// Some pushes may have been missed: all is read again, and from time to time while none is heard.
     void on_pushes(bool are_heard, std::string_view why) override {
+        const auto self = this->weak_from_this().lock();
         is_heard_ = are_heard;
         if (!are_heard && !is_down())
             emit({.kind = EventKind::store_unheard, .policy = options_.prefix, .subject = why, .at = clock().now()});
         read_again();
     }
     void on_timer() override {
+        const auto self = this->weak_from_this().lock();
         const Instant now = clock().now();
         if (now >= read_again_at_) read_again(cells_.some(1'000));
         std::vector<std::weak_ptr<CellEvents>> due;
