@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <deque>
 
@@ -23,6 +24,16 @@ bw::Tally take_tally(fuzz::Input& input) {
     return tally;
 }
 
+/// As many of each as there were in so many calls, if there were more.
+bw::Tally in_proportion(const bw::Tally& tally, std::uint32_t size) {
+    const double whole = static_cast<double>(tally.successes) + static_cast<double>(tally.failures);
+    if (whole <= size) return tally;
+    const auto part = [&](std::uint32_t n) {
+        return static_cast<std::uint32_t>(std::floor(std::min<double>(n, whole) * size / whole + 0.5));
+    };
+    return {.successes = size - part(tally.failures), .failures = part(tally.failures), .slow = part(tally.slow)};
+}
+
 /// One call.
 struct Outcome {
     bool failed;
@@ -39,8 +50,9 @@ void count_ring(fuzz::Input input) {
             ring.clear();
             held.clear();
         }
-        const bw::Tally tally = take_tally(input);
-        ring.add(tally);
+        const bw::Tally given = take_tally(input);
+        ring.add(given);
+        const bw::Tally tally = in_proportion(given, window.size);
         // Of the successes, then of the failures, the slow ones last.
         const auto slow_successes = std::min(tally.slow, tally.successes);
         const auto add = [&](std::uint32_t times, bool failed, bool slow) {
