@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <stop_token>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -61,6 +62,7 @@ public:
     /// A task that is over at once comes back here and not to its caller, which would be one frame deeper with each:
     /// g++ makes a call, not a jump, from one coroutine to the next unless it optimizes.
     bool start(std::coroutine_handle<> self) {
+        starter_ = std::this_thread::get_id();
         state_.store(State::starting, std::memory_order_relaxed);
         self.resume();
         State seen = State::starting;
@@ -86,6 +88,10 @@ private:
     };
 
     std::coroutine_handle<> finish(std::coroutine_handle<> self) noexcept {
+        // What the task waited for came before its starter was done suspending it. The starter is about to be, and must
+        // not go on in place of this thread.
+        while (state_.load(std::memory_order_acquire) == State::starting && starter_ != std::this_thread::get_id())
+            std::this_thread::yield();
         switch (state_.exchange(State::over, std::memory_order_acq_rel)) {
             case State::awaited: return continuation_;
             case State::abandoned: self.destroy(); break;
@@ -97,6 +103,7 @@ private:
     std::coroutine_handle<> continuation_;
     const TaskContext* context_ = nullptr;
     std::unique_ptr<Own> own_;
+    std::thread::id starter_;
     std::atomic<State> state_{State::lazy};
 };
 

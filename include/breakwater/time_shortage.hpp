@@ -21,7 +21,8 @@ namespace detail {
 
 /// "p50", "p99.9".
 inline std::string percentile_text(std::uint32_t ten_thousandths) {
-    std::string text = "p" + std::to_string(ten_thousandths / 100);
+    std::string text{'p'};
+    text += std::to_string(ten_thousandths / 100);
     const std::uint32_t rest = ten_thousandths % 100;
     if (rest == 0) return text;
     text.append(rest < 10 ? ".0" : ".").append(std::to_string(rest));

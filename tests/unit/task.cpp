@@ -12,11 +12,13 @@
 
 #include <allocations.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -221,6 +223,38 @@ TEST_CASE("a coroutine goes on where an executor runs it") {
     REQUIRE(pool.posted.size() == 1);
     pool.posted.front()();
     CHECK(future.get() == 5);
+}
+
+TEST_CASE("what awaits a task goes on on the thread where it ends, however soon that is") {
+    // Its thread looks for work all the time, so that a task is often over before its starter has suspended it.
+    struct Eager {
+        std::atomic<std::coroutine_handle<>> next{};
+        std::jthread thread{[this](const std::stop_token& stop) {
+            while (!stop.stop_requested())
+                if (auto job = next.exchange({})) job.resume();
+        }};
+        struct Hop {
+            Eager& to;
+            static bool await_ready() noexcept { return false; }
+            void await_suspend(std::coroutine_handle<> caller) const {
+                to.next = caller;
+                std::this_thread::yield();  // not quite suspended yet
+            }
+            static void await_resume() noexcept {}
+        };
+    } eager;
+    auto hop = [](Eager& to) -> bw::Task<> { co_await Eager::Hop{to}; };
+    auto outer = [&hop](Eager& to) -> bw::Task<std::thread::id> {
+        co_await hop(to);
+        co_return std::this_thread::get_id();
+    };
+    for (int i = 0; i < 10'000; ++i) {
+        std::promise<std::pair<std::thread::id, std::thread::id>> threads;
+        bw::start(outer(eager), [&](std::thread::id inner) { threads.set_value({inner, std::this_thread::get_id()}); });
+        const auto [inner, callback] = threads.get_future().get();
+        REQUIRE(inner == eager.thread.get_id());
+        REQUIRE(callback == eager.thread.get_id());
+    }
 }
 
 TEST_CASE("start calls back where the task ends") {
