@@ -189,7 +189,6 @@ breakwater_component(breakwater
         client/file_download.hpp
         client/flight.hpp
         client/from_json.hpp
-        client/hedge_policy.hpp
         client/json_reader.hpp
         client/optional_policy.hpp
         client/options.hpp

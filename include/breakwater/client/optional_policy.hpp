@@ -53,6 +53,10 @@ public:
             return refusal_by(name(), before);
     }
 
+    // Of a policy that hedges.
+    bool begin(auto& call) const noexcept { return policy_ && policy_->begin(call); }
+    decltype(auto) own() const noexcept { return policy_->own(); }
+
 private:
     std::optional<P> policy_;
 };

@@ -9,7 +9,6 @@
 #include <breakwater/client/circuits.hpp>
 #include <breakwater/client/coalesce_policy.hpp>
 #include <breakwater/client/endpoint.hpp>
-#include <breakwater/client/hedge_policy.hpp>
 #include <breakwater/client/optional_policy.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
@@ -17,6 +16,7 @@
 #include <breakwater/client/saved_state.hpp>
 #include <breakwater/client/server_limit.hpp>
 #include <breakwater/clock.hpp>
+#include <breakwater/hedge.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/result.hpp>
@@ -45,7 +45,7 @@ struct ClientStack {
     using LimitPolicy = ClientLimitPolicy<Limiter>;
     using Endpoints = EndpointLimitPolicy<StoreType>;
     using SteeringPolicy = ServerLimitPolicy<Limiter, Endpoints>;
-    using HedgePolicy = ClientHedgePolicy<StoreType>;
+    using HedgePolicy = OptionalPolicy<Hedge<StoreType>>;
     using Forecast = AttemptForecast<StoreType>;
     using ForecastPolicy = OptionalPolicy<Forecast>;
     using ThrottlePolicy = OptionalPolicy<Throttle<StoreType>>;
@@ -81,7 +81,7 @@ struct ClientStack {
               CoalescePolicy{options.coalesce, cache_of(store), options.name, store,
                              before == nullptr ? nullptr : &before->coalesce_policy()},
               RetryPolicy{options.retry, budget_of(options, store, before)},
-              HedgePolicy{options.hedge, store, before == nullptr ? nullptr : before->hedge()},
+              HedgePolicy{hedge_of(options, store, before)},
               ForecastPolicy{forecast_of(options, store, before)},
               ThrottlePolicy{throttle_of(options, store, before)},
               Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store,
@@ -99,7 +99,7 @@ struct ClientStack {
     /// Null if there is none.
     const Bulkhead* bulkhead() const noexcept { return bulkhead_policy().bulkhead(); }
     /// Null if there is none.
-    const auto* hedge() const noexcept { return std::get<HedgePolicy>(policies).hedge(); }
+    const Hedge<StoreType>* hedge() const noexcept { return std::get<HedgePolicy>(policies).get(); }
     const Budget& retry_budget() const noexcept { return std::get<RetryPolicy>(policies).budget(); }
     /// Null if there is none.
     const Forecast* forecast() const noexcept { return std::get<ForecastPolicy>(policies).get(); }
@@ -174,6 +174,13 @@ private:
         if (before != nullptr && before->forecast() != nullptr)
             return value_or_throw(before->forecast()->reconfigured(std::move(own)));
         return Forecast{std::move(own), store};
+    }
+    static std::optional<Hedge<StoreType>> hedge_of(const Options& options, const StoreType& store,
+                                                    const ClientStack* before) {
+        if (options.hedge.max_hedges == 0) return {};
+        if (before != nullptr && before->hedge() != nullptr)
+            return value_or_throw(before->hedge()->reconfigured(options.hedge));
+        return Hedge<StoreType>{options.hedge, store};
     }
     static std::optional<Throttle<StoreType>> throttle_of(const Options& options, const StoreType& store,
                                                           const ClientStack* before) {

@@ -122,9 +122,9 @@ private:
     }
     void arrive(Lane& lane, Result<T> result) {
         std::stop_source bell{std::nostopstate};
+        lane.ended = call_.now.clock().now();
         {
             const std::scoped_lock lock{mutex_};
-            lane.ended = call_.now.clock().now();
             lane.result.emplace(std::move(result));
             last_ = &lane;
             bell = bell_;
