@@ -173,6 +173,7 @@ breakwater_component(breakwater
     HEADERS
         breakwater.hpp
         cache.hpp
+        client/auth.hpp
         client/bulkhead_policy.hpp
         client/cache_policy.hpp
         client/call.hpp
@@ -198,6 +199,7 @@ breakwater_component(breakwater
         client/part_record.hpp
         client/prepare.hpp
         client/request_key.hpp
+        client/request_options.hpp
         client/resume.hpp
         client/saved_state.hpp
         client/secret.hpp

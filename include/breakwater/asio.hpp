@@ -3,7 +3,7 @@
 #include <breakwater/asio/namespace.hpp>
 #include <breakwater/asio/scheduler.hpp>
 #include <breakwater/asio/start.hpp>
-#include <breakwater/client/options.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/task.hpp>

@@ -5,6 +5,7 @@
 #include <breakwater/client/core.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/pages.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/client/snapshot.hpp>
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/download_options.hpp>

@@ -2,6 +2,7 @@
 
 #include <breakwater/cache.hpp>
 #include <breakwater/client/options.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/cache_control.hpp>
 #include <breakwater/http/response.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <breakwater/client/download.hpp>
-#include <breakwater/client/options.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>

@@ -2,8 +2,8 @@
 
 #include <breakwater/client/exchange.hpp>
 #include <breakwater/client/flight.hpp>
-#include <breakwater/client/options.hpp>
 #include <breakwater/client/prepare.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/http/method.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>

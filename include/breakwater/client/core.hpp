@@ -1,6 +1,5 @@
 #pragma once
 
-#include <breakwater/client/options.hpp>
 #include <breakwater/client/saved_state.hpp>
 #include <breakwater/client/stack.hpp>
 #include <breakwater/detail/invalid_option.hpp>

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <breakwater/client/options.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/classify.hpp>

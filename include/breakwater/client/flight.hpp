@@ -3,7 +3,6 @@
 #include <breakwater/client/call.hpp>
 #include <breakwater/client/download.hpp>
 #include <breakwater/client/exchange.hpp>
-#include <breakwater/client/options.hpp>
 #include <breakwater/detail/stop_link.hpp>
 #include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/events.hpp>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/client/auth.hpp>
 #include <breakwater/client/json_reader.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/secret.hpp>

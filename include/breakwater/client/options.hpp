@@ -4,23 +4,18 @@
 #include <breakwater/attempt_forecast/options.hpp>
 #include <breakwater/bulkhead/options.hpp>
 #include <breakwater/circuit_breaker/options.hpp>
+#include <breakwater/client/auth.hpp>
 #include <breakwater/client/request_key.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/coalesce/options.hpp>
-#include <breakwater/detail/base64.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/fallback.hpp>
 #include <breakwater/hedge/options.hpp>
-#include <breakwater/http/body.hpp>
-#include <breakwater/http/file_body.hpp>
-#include <breakwater/http/form.hpp>
 #include <breakwater/http/headers.hpp>
-#include <breakwater/http/multipart.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
-#include <breakwater/http/response.hpp>
-#include <breakwater/http/sink.hpp>
 #include <breakwater/http/target.hpp>
 #include <breakwater/http/url.hpp>
 #include <breakwater/rate_limiter/options.hpp>
@@ -31,60 +26,12 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 
 namespace breakwater {
-
-/// `Authorization: Bearer TOKEN` (RFC 6750).
-struct Bearer {
-    std::string token{};
-};
-/// `Authorization: Basic …` (RFC 7617).
-struct Basic {
-    std::string user{};
-    std::string password{};
-};
-/// A credential in a header of its own, such as `X-Api-Key`.
-struct HeaderAuth {
-    std::string name{};
-    std::string value{};
-};
-/// How the client proves who it is; sent to its own origin only. Default: not at all.
-using Auth = std::variant<std::monostate, Bearer, Basic, HeaderAuth>;
-
-/// Sets the header that carries the credential, if there is one.
-inline void add_credential(Headers& headers, const Auth& auth) {
-    if (const auto* bearer = std::get_if<Bearer>(&auth)) {
-        headers.set("Authorization", "Bearer " + bearer->token);
-    } else if (const auto* basic = std::get_if<Basic>(&auth)) {
-        headers.set("Authorization", "Basic " + detail::base64(basic->user + ":" + basic->password));
-    } else if (const auto* header = std::get_if<HeaderAuth>(&auth)) {
-        headers.set(header->name, header->value);
-    }
-}
-
-/// Makes the secrets in a client's options known.
-inline void learn_secrets(Redaction& redaction, const RedactionOptions& options, const Headers& headers,
-                          const Auth& auth) {
-    for (const std::string& value : options.values) redaction.learn(value);
-    redaction.learn(headers);
-    Headers credential;
-    add_credential(credential, auth);
-    redaction.learn(credential);
-    if (const auto* basic = std::get_if<Basic>(&auth)) redaction.learn(basic->password);
-    if (const auto* header = std::get_if<HeaderAuth>(&auth)) redaction.learn(header->value);
-}
-/// What a client keeps out of its words.
-inline Redaction redaction_of(const RedactionOptions& options, const Headers& headers, const Auth& auth) {
-    Redaction redaction{options};
-    learn_secrets(redaction, options, headers, auth);
-    return redaction;
-}
 
 struct TimeoutOptions {
     Duration attempt = std::chrono::seconds{10};   ///< One attempt, redirects included. At most the probe lease.
@@ -203,9 +150,6 @@ struct ClientCoalesceOptions {
     Duration max_wait = CoalesceOptions{}.max_wait;  ///< After it a call goes alone. 1 ms to 24 h; default 10 s.
 };
 
-/// Answers in place of a failed call.
-using ResponseFallback = std::function<Result<Response>(const Error&)>;
-
 struct ClientFallbackOptions {
     ResponseFallback answer{};  ///< Empty (the default) switches the fallback off.
     FallbackRule on = fallback_by_default;
@@ -251,50 +195,6 @@ struct BasicClientOptions {
     Observer observer{};
 };
 using ClientOptions = BasicClientOptions<RuntimePolicies>;
-
-/// One idempotency key for all attempts of a call, made by the client (a UUID, version 4).
-struct AutoKey {};
-inline constexpr AutoKey auto_key{};
-
-/// The value of the Idempotency-Key header; makes any method safe to retry.
-class IdempotencyKey {
-public:
-    IdempotencyKey() = default;
-    IdempotencyKey(AutoKey) : key_{AutoKey{}} {}
-    IdempotencyKey(std::string key) : key_{std::move(key)} {}
-    IdempotencyKey(const char* key) : key_{std::string{key}} {}
-
-    bool is_auto() const noexcept { return std::holds_alternative<AutoKey>(key_); }
-    const std::string* given() const noexcept { return std::get_if<std::string>(&key_); }
-
-private:
-    std::variant<std::monostate, AutoKey, std::string> key_;
-};
-
-/// What one call may be told. Everything is optional.
-struct RequestOptions {
-    Query query{};
-    PathParameters path{};                                     ///< For the `{name}` places of the target.
-    Headers headers{};                                         ///< Replace the client's of the same name.
-    nlohmann::json json = nlohmann::json::value_t::discarded;  ///< The body, as application/json.
-    // At most one of json, form, multipart and body.
-    Form form{};                          ///< The body, as application/x-www-form-urlencoded.
-    Multipart multipart{};                ///< The body, as multipart/form-data.
-    std::optional<Body> body{};           ///< Bytes, `from_file(path)`, `replayable_body(…)` or `one_shot_body(…)`.
-    std::optional<Duration> timeout{};    ///< Of each attempt; replaces the client's.
-    std::optional<Duration> deadline{};   ///< Of the call; replaces the client's.
-    std::optional<Duration> cache_ttl{};  ///< Replaces the client's; 0 s keeps this call away from the cache.
-    IdempotencyKey idempotency_key{};
-    ResponseFallback fallback{};  ///< Replaces the client's.
-    std::stop_token stop{};
-    Sink save_to{};  ///< Where a 2xx answer's body goes, such as `to_file(path)`. Such a call knows no cache.
-    std::optional<std::uint64_t> max_saved_bytes{};  ///< The most that is saved. Default: no limit.
-    OnProgress progress{};                           ///< Told how far each attempt is; see there.
-    std::string tag{};  ///< What kind of call it is, for rules about some kinds: `circuit_breaker.uncounted_tags`.
-    /// Sends nothing of the client: no credential and of its headers only Accept and User-Agent; the target may then be
-    /// an absolute URL of any origin. The client's circuit and limits count the call as any other.
-    bool anonymous = false;
-};
 
 /// The first mistake, as "path.field: legal range, value".
 template <class Policies>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <breakwater/client/options.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/http/link.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/reference.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <breakwater/client/options.hpp>
+#include <breakwater/client/auth.hpp>
+#include <breakwater/client/request_options.hpp>
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>

@@ -4,6 +4,7 @@
 #include <breakwater/attempt_forecast.hpp>
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/cache.hpp>
+#include <breakwater/client/auth.hpp>
 #include <breakwater/client/bulkhead_policy.hpp>
 #include <breakwater/client/cache_policy.hpp>
 #include <breakwater/client/circuits.hpp>
