@@ -5,6 +5,7 @@
 #include <breakwater/testing/manual_clock.hpp>
 #include <breakwater/testing/scripted_transport.hpp>
 #include <catch_shim.hpp>
+#include <temporary_directory.hpp>
 
 #include "../../examples/sqlite_store/sqlite_store.hpp"
 #include "store_contract.hpp"
@@ -34,31 +35,11 @@ using ManualStore = SqliteStore<bw::ManualClock>;
 using Limiter = bw::RateLimiter<bw::TokenBucket, ManualStore>;
 using Breaker = bw::CircuitBreaker<bw::AnyTrip, ManualStore>;
 
-/// A folder for a file, removed with it.
-class Folder {
-public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "breakwater-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"mkdtemp"};
-        path_ = name;
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::string operator/(const char* name) const { return (path_ / name).string(); }
-
-private:
-    std::filesystem::path path_;
-};
-
 struct SqliteWorld {
     static constexpr bw::Duration unit = 1s;
     static constexpr std::uint32_t thread_rounds = 1'000;
 
-    Folder folder{};
+    bw::test::TemporaryDirectory folder{};
     bw::ManualClock clock{};
     ManualStore store = another();
 
@@ -129,7 +110,7 @@ TEST_CASE("stores of one file share limits and circuits, whatever a circuit coun
 }
 
 TEST_CASE("processes that draw on one limit at once get just what it allows") {
-    const Folder folder;
+    const bw::test::TemporaryDirectory folder;
     constexpr int processes = 4;
     constexpr int permits = 200;
     const auto work = [&] {
@@ -165,7 +146,7 @@ TEST_CASE("a file that others hold for long fails no call, is left alone, said o
         CHECK_FALSE(limiter.try_acquire());  // asks again for the file
         holder.commit();
     }
-    CHECK(said.text() == world.folder / "state.db" + ": alone, for database: database is locked\n");
+    CHECK(said.text() == (world.folder / "state.db").string() + ": alone, for database: database is locked\n");
     world.advance(50ms);
     CHECK(limiter.snapshot().available == 6);  // by the file, which knows of 4
     CHECK(take_all(other) == 6);
@@ -175,7 +156,7 @@ TEST_CASE("a file that others hold for long fails no call, is left alone, said o
 
 TEST_CASE("a file that cannot be opened fails no call") {
     const Said said;
-    const Folder folder;
+    const bw::test::TemporaryDirectory folder;
     const ManualStore store{{.path = folder / "none/state.db"}, bw::ManualClock{}};
     CHECK(take_all(limiter_of(store)) == 10);
     const Breaker breaker = breaker_of(store);

@@ -5,7 +5,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <stdlib.h>
+#include <temporary_directory.hpp>
 
 #include <cstdio>
 #include <filesystem>
@@ -14,28 +14,6 @@
 #include <string>
 
 namespace breakwater::test {
-
-/// A directory that is gone at the end.
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string name = (std::filesystem::temp_directory_path() / "breakwater-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"TemporaryDirectory: cannot be made"};
-        path_ = name;
-    }
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-    std::string name() const { return path_.filename().string(); }
-    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
-private:
-    std::filesystem::path path_;
-};
 
 struct FreeOpenSsl {
     void operator()(EVP_PKEY* key) const noexcept { EVP_PKEY_free(key); }

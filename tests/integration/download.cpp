@@ -8,6 +8,7 @@
 
 #include <catch_shim.hpp>
 #include <soon.hpp>
+#include <temporary_directory.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -43,27 +44,10 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-struct Folder {
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "breakwater-download-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path = name;
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-
-    std::string read(const std::string& name = "out") const {
-        std::ifstream in{path / name, std::ios::binary};
-        return {std::istreambuf_iterator<char>{in}, {}};
-    }
-    void write(const std::string& name, std::string_view content) const { std::ofstream{path / name} << content; }
-    std::vector<std::string> names() const {
-        std::vector<std::string> all;
-        for (const auto& entry : std::filesystem::directory_iterator{path}) all.push_back(entry.path().filename());
-        std::ranges::sort(all);
-        return all;
-    }
-    std::filesystem::path out() const { return path / "out"; }
-    std::filesystem::path path;
+/// Where the file "out" goes.
+struct Folder : bw::test::TemporaryDirectory {
+    std::string read(const std::string& name = "out") const { return TemporaryDirectory::read(name); }
+    std::filesystem::path out() const { return path() / "out"; }
 };
 using Names = std::vector<std::string>;
 
@@ -326,7 +310,7 @@ TEST_CASE("a call that fails leaves its part to the next one if it is told to") 
     }
     const auto begins_anew = [&](std::string_view target) {
         const World other{{whole}};
-        std::filesystem::copy(world.folder.path, other.folder.path);
+        std::filesystem::copy(world.folder.path(), other.folder.path());
         bw::ClientOptions options = other.options();
         REQUIRE(bw::ResilientClient{options}.download(target, other.folder.out(), kept));
         CHECK(other.folder.read() == content);
@@ -349,9 +333,9 @@ TEST_CASE("a call that fails leaves its part to the next one if it is told to") 
         CHECK(world.asked() == Names{"", ""});  // the server's part was not asked for
     }
     SECTION("not by a link in its place, which stays what it is") {
-        std::filesystem::remove(world.folder.path / "out.part");
+        std::filesystem::remove(world.folder.path() / "out.part");
         world.folder.write("precious", "precious");
-        std::filesystem::create_symlink("precious", world.folder.path / "out.part");
+        std::filesystem::create_symlink("precious", world.folder.path() / "out.part");
         world.retries = 1;
         REQUIRE_FALSE(world.download(kept));
         CHECK(world.folder.read("precious") == "precious");
@@ -496,7 +480,7 @@ TEST_CASE("an upload sends a file or what can be read anew as often as it takes,
         };
     };
     SECTION("a file") {
-        REQUIRE(client.upload("/file", world.folder.path / "in"));
+        REQUIRE(client.upload("/file", world.folder.path() / "in"));
         CHECK(bodies() == Names{content, content});
         CHECK(world.server->requests().front().starts_with("PUT /file "));
     }
@@ -505,7 +489,7 @@ TEST_CASE("an upload sends a file or what can be read anew as often as it takes,
         CHECK(bodies() == Names{content, content});
     }
     SECTION("a task") {
-        auto task = client.async_upload("/file", world.folder.path / "in");
+        auto task = client.async_upload("/file", world.folder.path() / "in");
         REQUIRE(bw::as_future(std::move(task)).get());
         CHECK(bodies() == Names{content, content});
     }

@@ -2,10 +2,7 @@
 //
 // BREAKWATER_EXAMPLES_BIN is the folder of the built examples, BREAKWATER_EXAMPLES_SOURCE the folder examples/; each
 // is a compile definition, or an environment variable of the same name.
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch_shim.hpp>
@@ -19,11 +16,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <program.hpp>
 #include <redis_server.hpp>
 #include <regex>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <temporary_directory.hpp>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -32,6 +31,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
+using breakwater::test::Program;
+using breakwater::test::TemporaryDirectory;
 using SteadyClock = std::chrono::steady_clock;
 
 #ifndef BREAKWATER_EXAMPLES_BIN
@@ -55,75 +56,10 @@ std::string read(const std::filesystem::path& file) {
     return text.str();
 }
 
-class Folder {
-public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "breakwater-XXXXXX").string();
-        if (!::mkdtemp(name.data())) throw std::runtime_error{"mkdtemp"};
-        path_ = name;
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::string operator/(const char* name) const { return (path_ / name).string(); }
-
-private:
-    std::filesystem::path path_;
-};
-
-/// A program of ours, its output (both streams) in a file. Killed when this goes, if it still runs.
-class Program {
-public:
-    Program(std::vector<std::string> words, const std::string& output) {
-        std::vector<char*> arguments;
-        arguments.reserve(words.size() + 1);
-        for (std::string& word : words) arguments.push_back(word.data());
-        arguments.push_back(nullptr);
-        id_ = ::fork();
-        if (id_ < 0) throw std::runtime_error{"fork"};
-        if (id_ == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            const int file = ::open(output.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-            if (file < 0 || ::dup2(file, STDOUT_FILENO) < 0 || ::dup2(file, STDERR_FILENO) < 0) ::_exit(126);
-            ::execv(arguments[0], arguments.data());
-            ::_exit(127);
-        }
-    }
-    Program(const Program&) = delete;
-    Program& operator=(const Program&) = delete;
-    ~Program() {
-        if (id_ > 0) {
-            ::kill(id_, SIGKILL);
-            ::waitpid(id_, nullptr, 0);
-        }
-    }
-
-    void signal(int number) const { ::kill(id_, number); }
-
-    /// Its exit status; nullopt if it has not ended in time or was killed.
-    std::optional<int> wait(std::chrono::milliseconds limit) {
-        for (const auto until = SteadyClock::now() + limit; SteadyClock::now() < until;) {
-            int status = 0;
-            if (::waitpid(id_, &status, WNOHANG) == id_) {
-                id_ = -1;
-                return WIFEXITED(status) ? std::optional{WEXITSTATUS(status)} : std::nullopt;
-            }
-            std::this_thread::sleep_for(5ms);
-        }
-        return std::nullopt;
-    }
-
-private:
-    pid_t id_ = -1;
-};
-
 /// A running flaky_supplier.
 class Server {
 public:
-    explicit Server(const Folder& folder, const std::string& weather, const std::string& broken = "12")
+    explicit Server(const TemporaryDirectory& folder, const std::string& weather, const std::string& broken = "12")
         : port_file_{folder / "port"},
           program_{{bin + "/flaky_supplier", "--weather", weather, "--broken", broken, "--port-file", port_file_,
                     "--lifetime", "120"},
@@ -151,7 +87,7 @@ struct Ended {
     std::string output;
 };
 
-Ended run(const Folder& folder, std::vector<std::string> words, std::chrono::milliseconds limit = 60s) {
+Ended run(const TemporaryDirectory& folder, std::vector<std::string> words, std::chrono::milliseconds limit = 60s) {
     Program program{std::move(words), folder / "output"};
     const auto status = program.wait(limit);
     return {status, read(folder / "output")};
@@ -165,7 +101,7 @@ void write_config(const std::string& file, const nlohmann::json& changes = nlohm
     std::ofstream{file} << config;
 }
 
-std::vector<std::string> sync_words(const Folder& folder, const std::string& url) {
+std::vector<std::string> sync_words(const TemporaryDirectory& folder, const std::string& url) {
     return {bin + "/supplier_sync",
             folder / "config.json",
             "--base-url",
@@ -178,7 +114,7 @@ std::vector<std::string> sync_words(const Folder& folder, const std::string& url
             folder / "report.json"};
 }
 
-void write_skus(const Folder& folder) {
+void write_skus(const TemporaryDirectory& folder) {
     REQUIRE(run(folder, {bin + "/flaky_supplier", "--catalogue", folder / "skus"}).status == 0);
 }
 
@@ -221,7 +157,7 @@ void check_inventory(const std::string& database) {
 }  // namespace
 
 TEST_CASE("the show gets every known item through a supplier that fails, throttles and recovers") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const auto ended =
         run(folder,
             {source + "/supplier_sync/run", bin, "--database", folder / "stock.db", "--report", folder / "report.json"},
@@ -278,7 +214,7 @@ TEST_CASE("the show gets every known item through a supplier that fails, throttl
 }
 
 TEST_CASE("a second pass opens no second alert while the first is open, and a new one after it is closed") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair"};
     write_skus(folder);
     write_config(folder / "config.json");
@@ -300,7 +236,7 @@ TEST_CASE("a second pass opens no second alert while the first is open, and a ne
 }
 
 TEST_CASE("rows in error are counted and at most 50 of them printed") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair", "120"};
     write_skus(folder);
     write_config(folder / "config.json");
@@ -317,7 +253,7 @@ TEST_CASE("rows in error are counted and at most 50 of them printed") {
 }
 
 TEST_CASE("a run that the rate limit stops is no failure, and the next resumes at its page") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair"};
     write_skus(folder);
     write_config(
@@ -340,7 +276,7 @@ TEST_CASE("a run that the rate limit stops is no failure, and the next resumes a
 }
 
 TEST_CASE("the configuration for the real supplier is accepted, and its limit kept") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair"};
     write_skus(folder);
     auto words = sync_words(folder, server.url());
@@ -354,7 +290,7 @@ TEST_CASE("the configuration for the real supplier is accepted, and its limit ke
 }
 
 TEST_CASE("a supplier that is down is no failure of the job's") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     write_skus(folder);
     write_config(folder / "config.json");
     SECTION("it answers 503") {
@@ -373,7 +309,7 @@ TEST_CASE("a supplier that is down is no failure of the job's") {
 }
 
 TEST_CASE("a job that cannot work says so and fails") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair"};
     write_skus(folder);
     write_config(folder / "config.json");
@@ -412,7 +348,7 @@ TEST_CASE("a job that cannot work says so and fails") {
 }
 
 TEST_CASE("a signal ends the schedule at once, whether a run is on or the next is waited for") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     write_skus(folder);
     write_config(folder / "config.json",
                  {{"client",
@@ -438,7 +374,7 @@ TEST_CASE("a signal ends the schedule at once, whether a run is on or the next i
 }
 
 TEST_CASE("the first request of the README runs against a server") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair", "0"};
     ::setenv("SUPPLIER_URL", server.url().c_str(), 1);
     const auto ended = run(folder, {bin + "/first_request"});
@@ -450,23 +386,23 @@ TEST_CASE("the first request of the README runs against a server") {
 namespace {
 
 /// A job of the name's own that shares what it learns at `store`.
-std::vector<std::string> sharing_words(const Folder& folder, const std::string& url, const std::string& name,
+std::vector<std::string> sharing_words(const TemporaryDirectory& folder, const std::string& url, const std::string& name,
                                        const std::string& store) {
     auto words = sync_words(folder, url);
-    words[5] = folder / (name + ".db").c_str();
-    words[9] = folder / (name + ".json").c_str();
+    words[5] = folder / (name + ".db");
+    words[9] = folder / (name + ".json");
     words.insert(words.end(), {"--store", store});
     return words;
 }
 
-std::int64_t attempts_of(const Folder& folder, const std::string& name) {
-    return nlohmann::json::parse(read(folder / (name + ".json").c_str()))["attempts"];
+std::int64_t attempts_of(const TemporaryDirectory& folder, const std::string& name) {
+    return nlohmann::json::parse(read(folder / (name + ".json")))["attempts"];
 }
 
 }  // namespace
 
 TEST_CASE("two jobs at once with one store keep one limit") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair"};
     write_skus(folder);
     write_config(
@@ -494,7 +430,7 @@ TEST_CASE("two jobs at once with one store keep one limit") {
 }
 
 TEST_CASE("a job does not ask a supplier that another job with its store has found down") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "down"};
     const breakwater::test::RedisServer store;
     write_skus(folder);
@@ -516,7 +452,7 @@ TEST_CASE("a job does not ask a supplier that another job with its store has fou
 }
 
 TEST_CASE("a job goes on without its store, and refuses a store's wrong address") {
-    const Folder folder;
+    const TemporaryDirectory folder;
     const Server server{folder, "fair"};
     write_skus(folder);
     write_config(folder / "config.json");

@@ -2,6 +2,7 @@
 #include <breakwater/http/sink.hpp>
 
 #include <catch_shim.hpp>
+#include <temporary_directory.hpp>
 #include <unit/scripted_client.hpp>
 
 #include <cstdint>
@@ -26,27 +27,6 @@ using bw::ScriptedTransport;
 
 namespace {
 
-struct Directory {
-    Directory() {
-        std::string name = (std::filesystem::temp_directory_path() / "breakwater-sink-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path = name;
-    }
-    ~Directory() { std::filesystem::remove_all(path); }
-
-    std::string read(const std::string& name) const {
-        std::ifstream in{path / name, std::ios::binary};
-        return {std::istreambuf_iterator<char>{in}, {}};
-    }
-    void write(const std::string& name, const std::string& content) const { std::ofstream{path / name} << content; }
-    std::vector<std::string> names() const {
-        std::vector<std::string> all;
-        for (const auto& entry : std::filesystem::directory_iterator{path}) all.push_back(entry.path().filename());
-        return all;
-    }
-    std::filesystem::path path;
-};
-
 struct World {
     bw::ManualClock clock{};
     bw::ClientOptions options{.name = "sinks", .base_url = "http://service.test"};
@@ -61,9 +41,9 @@ using Names = std::vector<std::string>;
 
 TEST_CASE("a 2xx answer goes to the file and not into the response") {
     const World world;
-    const Directory directory;
+    const bw::test::TemporaryDirectory directory;
     const auto answer = world.client({Response{.status = 200, .body = "the file"}})
-                            .get("/x", {.save_to = bw::to_file(directory.path / "out")});
+                            .get("/x", {.save_to = bw::to_file(directory / "out")});
     REQUIRE(answer);
     CHECK(answer->body.empty());
     CHECK(directory.read("out") == "the file");
@@ -72,10 +52,10 @@ TEST_CASE("a 2xx answer goes to the file and not into the response") {
 
 TEST_CASE("an error answer leaves the file that was there, nothing else, and has its body in the error") {
     const World world;
-    const Directory directory;
+    const bw::test::TemporaryDirectory directory;
     directory.write("out", "old");
     const auto answer = world.client({Response{.status = 404, .body = "not here"}})
-                            .get("/x", {.save_to = bw::to_file(directory.path / "out")});
+                            .get("/x", {.save_to = bw::to_file(directory / "out")});
     REQUIRE_FALSE(answer);
     CHECK(answer.error().response()->body == "not here");
     CHECK(directory.read("out") == "old");
@@ -84,10 +64,10 @@ TEST_CASE("an error answer leaves the file that was there, nothing else, and has
 
 TEST_CASE("a fallback's answer does not become the file") {
     const World world;
-    const Directory directory;
+    const bw::test::TemporaryDirectory directory;
     const auto answer = world.client({Response{.status = 500}})
                             .post("/x", {.fallback = [](const Error&) { return Response{.status = 200, .body = "f"}; },
-                                         .save_to = bw::to_file(directory.path / "out")});
+                                         .save_to = bw::to_file(directory / "out")});
     REQUIRE(answer);
     CHECK(answer->body == "f");
     CHECK(directory.names().empty());
@@ -95,9 +75,9 @@ TEST_CASE("a fallback's answer does not become the file") {
 
 TEST_CASE("a retry begins the file anew") {
     const World world;
-    const Directory directory;
+    const bw::test::TemporaryDirectory directory;
     directory.write("out", "old");
-    ::chmod((directory.path / "out").c_str(), 0600);
+    ::chmod((directory / "out").c_str(), 0600);
     int attempts = 0;
     // A transport whose first answer breaks off after some bytes.
     struct BreaksOff {
@@ -113,12 +93,12 @@ TEST_CASE("a retry begins the file anew") {
         }
     };
     const bw::ResilientClient client{world.options, BreaksOff{&attempts}, bw::MemoryStore{world.clock}};
-    REQUIRE(client.get("/x", {.save_to = bw::to_file(directory.path / "out")}));
+    REQUIRE(client.get("/x", {.save_to = bw::to_file(directory / "out")}));
     CHECK(attempts == 2);
     CHECK(directory.read("out") == "whole");
     CHECK(directory.names() == Names{"out"});
     struct stat about{};
-    ::stat((directory.path / "out").c_str(), &about);
+    ::stat((directory / "out").c_str(), &about);
     CHECK((about.st_mode & 0777) == 0600);  // as before
 
     attempts = 0;
@@ -168,17 +148,17 @@ TEST_CASE("a sink that refuses, fails or throws ends the call with its error and
 
 TEST_CASE("a file that cannot be written is refused before anything is sent") {
     const World world;
-    const Directory directory;
+    const bw::test::TemporaryDirectory directory;
     const ScriptedTransport service = ScriptedTransport::always(Response{.status = 200});
     const auto client = world.client(service);
-    for (const std::filesystem::path& path : {directory.path / "no" / "such", directory.path,
+    for (const std::filesystem::path& path : {directory / "no" / "such", directory.path(),
                                               std::filesystem::path{"/dev/null"}, std::filesystem::path{}}) {
         const auto answer = client.get("/x", {.save_to = bw::to_file(path)});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::invalid_request);
         CHECK(answer.error().sent() == bw::Sent::no);
     }
-    CHECK(client.head("/x", {.save_to = bw::to_file(directory.path / "out")}).error().code() == Errc::invalid_request);
+    CHECK(client.head("/x", {.save_to = bw::to_file(directory / "out")}).error().code() == Errc::invalid_request);
     CHECK(service.count() == 0);
     CHECK(directory.names().empty());
 }

@@ -19,6 +19,7 @@
 #include <breakwater/store/store.hpp>
 #include <breakwater/throttle/machine.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -158,6 +159,9 @@ public:
 
     /// Whether the server answers. False before the first use.
     bool is_up() const noexcept { return !world_->is_down() && world_->link().is_up(); }
+
+    /// How many processes have used what this one shares lately, this one included.
+    std::uint32_t instances() const noexcept { return world_->link().instances(); }
 
 protected:
     World& world() const noexcept { return *world_; }
