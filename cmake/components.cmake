@@ -154,6 +154,11 @@ breakwater_component(core
         task/when_all.hpp
         task/when_any.hpp
         testing/manual_clock.hpp
+        testing/simulation.hpp
+        testing/simulation/calendar.hpp
+        testing/simulation/outage.hpp
+        testing/simulation/random_duration.hpp
+        testing/simulation/service.hpp
         testing/virtual_server.hpp
         throttle.hpp
         throttle/machine.hpp
@@ -242,6 +247,7 @@ breakwater_component(breakwater
         observe/log.hpp
         resilient_client.hpp
         testing/scripted_transport.hpp
+        testing/simulation/transport.hpp
         transport/counts.hpp
         transport/curl.hpp
         transport/curl/answer.hpp

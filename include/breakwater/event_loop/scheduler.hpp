@@ -6,6 +6,10 @@
 
 namespace breakwater {
 
+namespace testing {
+class TimerCalendar;
+}
+
 /// Something to run once on a scheduler's thread. It belongs to whoever posts it, who keeps it until it has run; it
 /// may be destroyed, or posted again, in `run`.
 class Work {
@@ -37,6 +41,7 @@ protected:
 
 private:
     friend class TimerWheel;
+    friend class testing::TimerCalendar;
     Timer** link_ = nullptr;  // what points at this one, if it is set
     Timer* next_ = nullptr;
     std::uint64_t tick_ = 0;
