@@ -31,8 +31,9 @@ public:
     /// A line's look: colours that colour-blind eyes tell apart (Okabe, Ito, 2008), each with a dash of its own.
     static std::string line(std::size_t index) {
         constexpr std::array colours{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"};
+        constexpr std::array dashes{"1", "2", "3", "4", "5", "(12,4)", "(6,4,2,4,2,4)"};
         const std::size_t which = index % colours.size();
-        return std::string{" lw 2.4 lc rgb '"} + colours[which] + "' dt " + std::to_string(which + 1);
+        return std::string{" lw 2.4 lc rgb '"} + colours[which] + "' dt " + dashes[which];
     }
 
     /// `body` says what is drawn, in gnuplot's words, and reads NAME.csv.

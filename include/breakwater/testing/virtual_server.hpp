@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/rate_limiter/machine.hpp>
 #include <breakwater/store/fleet/circuit_machine.hpp>
 #include <breakwater/store/fleet/link.hpp>
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <any>
+#include <concepts>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -25,23 +27,33 @@
 
 namespace breakwater::testing {
 
-class VirtualLink;
+template <Clock C>
+class BasicVirtualLink;
 
 /// A server of a fleet's cells, in virtual time and in one thread: it runs the machines that the scripts of a real one
-/// repeat, answers at once, and can be taken away. Each `VirtualLink` to it stands for one process.
-class VirtualServer {
-public:
-    explicit VirtualServer(ManualClock clock = ManualClock{}) : clock_{std::move(clock)} {}
-    VirtualServer(const VirtualServer&) = delete;
-    VirtualServer& operator=(const VirtualServer&) = delete;
+/// repeat, answers at once, and can be taken away. Each `BasicVirtualLink` to it stands for one process.
+///
+/// By a `ManualClock` a test passes the time (`advance`); by a `SimulatedClock` the simulation does.
+template <Clock C = ManualClock>
+class BasicVirtualServer {
+    using Link = BasicVirtualLink<C>;
 
-    const ManualClock& clock() const noexcept { return clock_; }
+public:
+    explicit BasicVirtualServer(C clock) : clock_{std::move(clock)} {}
+    BasicVirtualServer()
+        requires std::default_initializable<C>
+        : BasicVirtualServer{C{}} {}
+    BasicVirtualServer(const BasicVirtualServer&) = delete;
+    BasicVirtualServer& operator=(const BasicVirtualServer&) = delete;
+
+    const C& clock() const noexcept { return clock_; }
 
     /// Passes time: every link's timer comes at its instant.
-    inline void advance(Duration by);
+    void advance(Duration by)
+        requires std::same_as<C, ManualClock>;
     /// Nobody reaches the server any more, or all do again.
-    inline void stop();
-    inline void start();
+    void stop();
+    void start();
     /// Forgets everything, as a server that restarts without a file does.
     void forget() {
         cells_.clear();
@@ -53,7 +65,7 @@ public:
     std::uint64_t blob_commands() const noexcept { return blob_commands_; }
 
 private:
-    friend VirtualLink;
+    friend Link;
 
     template <class M>
     typename M::State& state(std::string_view key, const typename M::Options& options) {
@@ -61,10 +73,10 @@ private:
         if (!slot.has_value()) slot = M::make_state(options);
         return *std::any_cast<typename M::State>(&slot);
     }
-    inline void publish(std::string_view key, const fleet::CircuitView& view);
-    inline void publish(std::string_view key, PauseMachine::State pause);
+    void publish(std::string_view key, const fleet::CircuitView& view);
+    void publish(std::string_view key, PauseMachine::State pause);
 
-    const ManualClock clock_;
+    const C clock_;
     bool is_running_ = true;
     std::map<std::string, std::any, std::less<>> cells_;
     struct Blob {
@@ -73,24 +85,65 @@ private:
     };
     std::map<std::string, Blob, std::less<>> blobs_;
     std::map<std::string, std::string> layouts_;
-    std::set<VirtualLink*> links_;
+    std::map<std::uint64_t, Link*> links_;  // by instance
     std::uint64_t commands_ = 0;
     std::uint64_t blob_commands_ = 0;
     std::uint64_t instances_ = 0;
 };
 
-/// A process's way to a `VirtualServer`, which must outlive it.
-class VirtualLink {
-public:
-    explicit VirtualLink(VirtualServer& server) : server_{server}, instance_{++server.instances_} {}
-    VirtualLink(const VirtualLink&) = delete;
-    VirtualLink& operator=(const VirtualLink&) = delete;
-    ~VirtualLink() { server_.links_.erase(this); }
+using VirtualServer = BasicVirtualServer<>;
 
-    const ManualClock& clock() const noexcept { return server_.clock_; }
+/// Calls a link's `on_time`. By a clock that tests move, the server's `advance` does.
+template <class Link, Clock C>
+class VirtualTimer {
+public:
+    explicit VirtualTimer(Link&) noexcept {}
+    static void set(const C&, Instant) noexcept {}
+};
+/// By one whose simulation has timers.
+template <class Link, Clock C>
+    requires requires(const C& clock, Timer& timer, Instant t) { clock.simulation().set(timer, t); }
+class VirtualTimer<Link, C> final : Timer {
+public:
+    explicit VirtualTimer(Link& link) noexcept : link_{link} {}
+    VirtualTimer(const VirtualTimer&) = delete;
+    VirtualTimer& operator=(const VirtualTimer&) = delete;
+    ~VirtualTimer() { cancel(); }
+    void set(const C& clock, Instant t) {
+        cancel();
+        clock_ = clock;
+        clock.simulation().set(*this, t);
+    }
+
+private:
+    void cancel() noexcept {
+        if (clock_) clock_->simulation().cancel(*this);
+        clock_.reset();
+    }
+    void on_time() noexcept override {
+        clock_.reset();
+        link_.on_time();
+    }
+
+    Link& link_;
+    std::optional<C> clock_;  // whose timer is set
+};
+
+/// A process's way to a `BasicVirtualServer`, which must outlive it.
+template <Clock C = ManualClock>
+class BasicVirtualLink {
+    using Server = BasicVirtualServer<C>;
+
+public:
+    explicit BasicVirtualLink(Server& server) : server_{server}, instance_{++server.instances_} {}
+    BasicVirtualLink(const BasicVirtualLink&) = delete;
+    BasicVirtualLink& operator=(const BasicVirtualLink&) = delete;
+    ~BasicVirtualLink() { server_.links_.erase(instance_); }
+
+    const C& clock() const noexcept { return server_.clock_; }
     void start(fleet::LinkEvents& events) {
         events_ = &events;
-        server_.links_.insert(this);
+        server_.links_.emplace(instance_, this);
         tell();
     }
     bool is_up() const noexcept { return server_.is_running_ && !is_cut_off_; }
@@ -120,14 +173,14 @@ public:
     template <class...>
     static constexpr bool takes_together = true;
 
-    template <class Done, class... M, class... C>
-    void apply(Done done, const fleet::RemoteStep<M, C>&... steps) {
-        using Reply = fleet::Reply<fleet::RemoteStep<M, C>...>;
+    template <class Done, class... M, class... Commands>
+    void apply(Done done, const fleet::RemoteStep<M, Commands>&... steps) {
+        using Reply = fleet::Reply<fleet::RemoteStep<M, Commands>...>;
         if (!is_up()) return done(Reply{std::unexpected{fleet::LinkFailure{}}});
         ++server_.commands_;
         const Instant now = server_.clock_.now();
         auto reading = [now] { return now; };
-        fleet::Answers<fleet::RemoteStep<M, C>...> answers{.now = now};
+        fleet::Answers<fleet::RemoteStep<M, Commands>...> answers{.now = now};
         answers.decisions = [&](auto... cells) {
             return take_in_order(reading, Step{cells, steps.options, steps.command}...);
         }(RemoteCell<M>{server_, std::string{steps.key}, steps.options}...);
@@ -143,7 +196,7 @@ public:
         using Answer = std::expected<typename M::State, fleet::LinkFailure>;
         if (!is_up()) return done(Answer{std::unexpected{fleet::LinkFailure{}}});
         ++server_.commands_;
-        done(Answer{server_.state<M>(key, options)});
+        done(Answer{server_.template state<M>(key, options)});
     }
     template <class Done>
     void claim(std::string_view key, Duration ttl, Done done) {
@@ -161,7 +214,11 @@ public:
         if (!known.empty() && known != layout) done(known);
         known = layout;
     }
-    void wake_at(Instant t) { wake_at_ = std::min(wake_at_, t); }
+    void wake_at(Instant t) {
+        if (t >= wake_at_) return;
+        wake_at_ = t;
+        timer_.set(server_.clock_, t);
+    }
 
     template <class Done>
     void get(std::string_view key, Done done) {
@@ -176,7 +233,7 @@ public:
         if (!is_up()) return;
         ++server_.blob_commands_;
         server_.blobs_.insert_or_assign(std::string{key},
-                                        VirtualServer::Blob{std::move(bytes), server_.clock_.now() + ttl});
+                                        typename Server::Blob{std::move(bytes), server_.clock_.now() + ttl});
     }
     void erase(std::string_view key) {
         if (!is_up()) return;
@@ -185,13 +242,19 @@ public:
     }
 
 private:
-    friend VirtualServer;
+    friend Server;
+    friend VirtualTimer<BasicVirtualLink, C>;
+
+    void on_time() {
+        wake_at_ = Instant::max();
+        events_->on_timer();
+    }
 
     /// A cell of the server's, which tells of its changes.
     template <class M>
     struct RemoteCell {
         using Machine = M;
-        VirtualServer& server;
+        Server& server;
         std::string key;
         const typename M::Options& options;
 
@@ -226,7 +289,7 @@ private:
     }
     bool hears(std::string_view key) const { return events_ != nullptr && is_up() && hears_ && watched_.contains(key); }
 
-    VirtualServer& server_;
+    Server& server_;
     const std::uint64_t instance_;
     fleet::LinkEvents* events_ = nullptr;
     bool is_cut_off_ = false;
@@ -234,35 +297,43 @@ private:
     std::optional<int> answers_left_{};
     std::set<std::string, std::less<>> watched_;
     Instant wake_at_ = Instant::max();
+    VirtualTimer<BasicVirtualLink, C> timer_{*this};
 };
+using VirtualLink = BasicVirtualLink<>;
 
-inline void VirtualServer::advance(Duration by) {
+template <Clock C>
+void BasicVirtualServer<C>::advance(Duration by)
+    requires std::same_as<C, ManualClock>
+{
     const Instant end = clock_.now() + by;
     for (;;) {
-        VirtualLink* next = nullptr;
-        for (VirtualLink* link : links_)
+        Link* next = nullptr;
+        for (const auto& [instance, link] : links_)
             if (link->wake_at_ <= end && (next == nullptr || link->wake_at_ < next->wake_at_)) next = link;
         if (next == nullptr) break;
         if (next->wake_at_ > clock_.now()) clock_.set(next->wake_at_);
-        next->wake_at_ = Instant::max();
-        next->events_->on_timer();
+        next->on_time();
     }
     clock_.set(end);
 }
-inline void VirtualServer::stop() {
+template <Clock C>
+void BasicVirtualServer<C>::stop() {
     is_running_ = false;
-    for (VirtualLink* link : links_) link->tell();
+    for (const auto& [instance, link] : links_) link->tell();
 }
-inline void VirtualServer::start() {
+template <Clock C>
+void BasicVirtualServer<C>::start() {
     is_running_ = true;
-    for (VirtualLink* link : links_) link->tell();
+    for (const auto& [instance, link] : links_) link->tell();
 }
-inline void VirtualServer::publish(std::string_view key, const fleet::CircuitView& view) {
-    for (VirtualLink* link : links_)
+template <Clock C>
+void BasicVirtualServer<C>::publish(std::string_view key, const fleet::CircuitView& view) {
+    for (const auto& [instance, link] : links_)
         if (link->hears(key)) link->events_->on_circuit(key, view);
 }
-inline void VirtualServer::publish(std::string_view key, PauseMachine::State pause) {
-    for (VirtualLink* link : links_)
+template <Clock C>
+void BasicVirtualServer<C>::publish(std::string_view key, PauseMachine::State pause) {
+    for (const auto& [instance, link] : links_)
         if (link->hears(key)) link->events_->on_pause(key, pause);
 }
 

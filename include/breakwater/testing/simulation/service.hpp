@@ -82,6 +82,8 @@ public:
     const Counts& counts() const noexcept { return counts_; }
     std::size_t waiting() const noexcept { return waiting_; }
     std::uint32_t working() const noexcept { return working_; }
+    /// By all workers together, what is under way included.
+    Duration worked_for() const noexcept { return worked_for_; }
     Simulation& simulation() const noexcept { return world_; }
 
 private:
@@ -167,6 +169,7 @@ private:
     Job* free_ = nullptr;
     std::deque<Job> jobs_;
     Counts counts_{};
+    Duration worked_for_{};
 };
 
 /// One caller's wait for the answer. Its timer is for whatever comes next to the caller: the answer or the timeout.
@@ -274,9 +277,10 @@ inline void SimulatedService::arrive(Call& call) {
 inline void SimulatedService::begin(Job& job) noexcept {
     ++working_;
     job.is_begun = true;
-    const auto work = static_cast<double>(options_.work.draw(random_).count()) * now_.slowdown;
+    const Duration work{static_cast<std::int64_t>(static_cast<double>(options_.work.draw(random_).count()) * now_.slowdown)};
+    worked_for_ += work;
     job.is_good = now_.error_rate <= 0 || unit_share(random_()) > now_.error_rate;
-    const Instant done = world_.now() + Duration{static_cast<std::int64_t>(work)};
+    const Instant done = world_.now() + work;
     world_.set(job, done);
     if (job.call != nullptr && done >= job.call->until_) job.call->await_timeout();
 }
