@@ -1,5 +1,6 @@
 // The model of Marc Brooker's "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): N clients begin at once
-// to change one row by optimistic concurrency. Of those that have read the same version one wins; the others come again.
+// to change one row by optimistic concurrency. Of those that have read the same version one wins; the others come
+// again.
 #include "picture.hpp"
 #include "settings.hpp"
 #include "table.hpp"
@@ -84,8 +85,10 @@ std::string drawing() {
         "set multiplot layout 1,2 title 'N clients change one row: who comes back when' font ',14'\n"
         "set xlabel 'clients'\nset xrange [0:100]\nset key top left\n";
     for (const std::string_view panel : {"3", "4"}) {
-        text += panel == "3" ? "set ylabel 'writes until all have succeeded'\nset yrange [0:*]\n"
-                             : "set ylabel 'time until all have succeeded (s)'\nset logscale y\nset yrange [0.1:100]\nunset key\n";
+        text +=
+            panel == "3"
+                ? "set ylabel 'writes until all have succeeded'\nset yrange [0:*]\n"
+                : "set ylabel 'time until all have succeeded (s)'\nset logscale y\nset yrange [0.1:100]\nunset key\n";
         std::size_t index = 0;
         for (const Strategy& strategy : strategies) {
             text += (index == 0 ? "plot " : ", ") + std::string{"'herd.csv' using 2:(stringcolumn(1) eq '"};

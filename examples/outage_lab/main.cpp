@@ -13,17 +13,14 @@
 #include "settings.hpp"
 
 #include <charconv>
+#include <cstddef>
 #include <exception>
 #include <iostream>
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <system_error>
 #include <vector>
-
-#ifndef OUTAGE_LAB_SOURCE
-#define OUTAGE_LAB_SOURCE "."
-#endif
 
 namespace outage_lab {
 
@@ -78,7 +75,7 @@ void run(Order order) {
         {"herd", herd}, {"storm", storm}, {"fleet", fleet}, {"tail", tail}, {"own", own}};
     if (order.scenario.empty()) {
         if (order.settings.sweep) throw Misuse{"--sweep: belongs to own FILE.json"};
-        order.settings.file = OUTAGE_LAB_SOURCE "/example.json";
+        order.settings.file = OUTAGE_LAB_EXAMPLE;
         for (const std::string_view name : {"herd", "storm", "fleet", "tail", "own"})
             scenarios.at(name)(order.settings);
         return;

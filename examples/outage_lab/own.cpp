@@ -7,6 +7,7 @@
 #include "settings.hpp"
 #include "table.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <iostream>
@@ -53,32 +54,30 @@ void one(const Settings& settings, const OwnWorld& world) {
     picture.draw(text);
 }
 
-void sweep(const Settings& settings, const Json& file, const OwnWorld& whole) {
-    std::vector<Point> points = points_of(*settings.sweep, file, settings.is_quick ? 4 : 12);
-    std::vector<OwnWorld> worlds;
-    for (const Point& point : points) worlds.push_back(own_world(point.file, "--sweep"));
+void sweep(const Settings& settings, const std::vector<Point>& points, const std::vector<OwnWorld>& worlds) {
     std::vector<Ending> endings(points.size());
     in_parallel(points.size(), [&](std::size_t i) { endings[i] = simulate(worlds[i], settings.seed); });
 
     Picture picture{settings, "own_sweep"};
-    picture.csv() << "value,good_percent,good_per_s,requests_per_call\n";
+    picture.csv() << "value,good_per_s,requests_per_call\n";
     Table table{{settings.sweep->path, "good", "p50 ms", "p99 ms", "refused", "requests per call", "worked in vain"}};
     for (std::size_t i = 0; i < points.size(); ++i) {
         const Ending& ending = endings[i];
-        picture.csv() << figure(points[i].value, 6) << ',' << figure(100 * ending.good_share(), 3) << ','
-                      << figure(ending.good_share() * static_cast<double>(ending.calls) / seconds(whole.duration), 3)
-                      << ',' << figure(ending.requests_per_call(), 4) << '\n';
+        const double good_per_s = static_cast<double>(ending.latencies.size()) / seconds(worlds[i].duration);
+        picture.csv() << figure(points[i].value, 6) << ',' << figure(good_per_s, 3) << ','
+                      << figure(ending.requests_per_call(), 4) << '\n';
         table.add(row(points[i].text, ending));
     }
     table.print();
     const bool is_log = points.front().value > 0 && points.back().value > 10 * points.front().value;
-    picture.draw(std::string{is_log ? "set logscale x\n" : ""} + "set title 'Good answers, by one option' font ',14'\n" +
-                 "set xlabel '" + settings.sweep->path + (points.front().is_time ? " (s)" : "") +
-                 "' noenhanced\nset ylabel 'good answers (% of the calls)'\nset y2label 'requests per call'\n"
+    picture.draw(std::string{is_log ? "set logscale x\n" : ""} +
+                 "set title 'Good answers, by one option' font ',14'\n" + "set xlabel '" + settings.sweep->path +
+                 (points.front().is_time ? " (s)" : "") +
+                 "' noenhanced\nset ylabel 'good answers per second'\nset y2label 'requests per call'\n"
                  "set border 11\nset y2tics\nset y2range [0:*]\nset key outside top center horizontal\n"
-                 "plot 'own_sweep.csv' using 1:2 with linespoints pt 7" + Picture::line(0) +
-                 " title 'good answers', '' using 1:4 axes x1y2 with linespoints pt 5" + Picture::line(1) +
-                 " title 'requests per call'");
+                 "plot 'own_sweep.csv' using 1:2 with linespoints pt 7" +
+                 Picture::line(0) + " title 'good answers', '' using 1:3 axes x1y2 with linespoints pt 5" +
+                 Picture::line(1) + " title 'requests per call'");
 }
 
 }  // namespace
@@ -86,10 +85,15 @@ void sweep(const Settings& settings, const Json& file, const OwnWorld& whole) {
 void own(const Settings& settings) {
     const Json file = read_file(settings.file);
     const OwnWorld world = own_world(file, settings.file.string());
+    std::vector<Point> points;
+    if (settings.sweep) points = points_of(*settings.sweep, file, settings.is_quick ? 4 : 12);
+    std::vector<OwnWorld> worlds;
+    for (const Point& point : points) worlds.push_back(own_world(point.file, "--sweep"));
+
     std::cout << "own: " << settings.file.filename().string() << ", " << bw::format_duration(world.duration) << ", "
               << world.processes << " processes, " << figure(world.calls_per_second, 1) << " calls/s\n\n";
     if (settings.sweep)
-        sweep(settings, file, world);
+        sweep(settings, points, worlds);
     else
         one(settings, world);
 }

@@ -35,7 +35,8 @@ inline void set_option(Json& file, const std::string& path, Json value) {
     for (;;) {
         const auto dot = rest.find('.');
         if (!place->is_null() && !place->is_object())
-            throw Misuse{"--sweep: " + path + ": what is before \"" + std::string{rest} + "\" is no object in the file"};
+            throw Misuse{"--sweep: " + path + ": what is before \"" + std::string{rest} +
+                         "\" is no object in the file"};
         place = &(*place)[std::string{rest.substr(0, dot)}];
         if (dot == rest.npos) break;
         rest.remove_prefix(dot + 1);

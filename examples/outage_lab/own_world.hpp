@@ -38,7 +38,8 @@ inline std::vector<std::string> row(const std::string& first, const Ending& endi
     const auto percent = [](double part, double whole) { return figure(whole > 0 ? 100 * part / whole : 0, 2) + " %"; };
     const auto quantile = [&](double share) {
         const auto& all = ending.latencies;
-        return all.empty() ? "-" : figure(all[static_cast<std::size_t>(share * static_cast<double>(all.size() - 1))], 1);
+        return all.empty() ? "-"
+                           : figure(all[static_cast<std::size_t>(share * static_cast<double>(all.size() - 1))], 1);
     };
     return {first,
             percent(ending.good_share(), 1),
@@ -65,8 +66,8 @@ public:
             for (auto* seed : {&options.retry.seed, &options.circuit_breaker.seed})
                 if (!*seed) *seed = simulation_.seed();
             if (options.throttle && !options.throttle->seed) options.throttle->seed = simulation_.seed();
-            simulation_.start(live(OwnClient{options, bw::testing::SimulatedTransport{service_},
-                                             bw::MemoryStore{simulation_.clock()}}));
+            simulation_.start(live(
+                OwnClient{options, bw::testing::SimulatedTransport{service_}, bw::MemoryStore{simulation_.clock()}}));
         }
         simulation_.run();
         std::ranges::sort(ending_.latencies);

@@ -52,9 +52,12 @@ std::vector<std::string> row(const Strategy& strategy, const Slices& slices) {
     const Slice trouble = sum(slices, trouble_at, trouble_at + trouble_lasts);
     const Slice after = sum(slices, trouble_at + trouble_lasts, hour);
     const auto recovered = recovery(slices);
-    return {std::string{strategy.name}, recovered ? figure(seconds(*recovered)) + " s" : "never",
-            figure(100.0 * trouble.good / trouble.calls, 1) + " %", figure(100.0 * after.good / after.calls, 1) + " %",
-            figure(1.0 * trouble.attempts / trouble.calls, 2), figure(1.0 * after.attempts / after.calls, 2)};
+    return {std::string{strategy.name},
+            recovered ? figure(seconds(*recovered)) + " s" : "never",
+            figure(100.0 * trouble.good / trouble.calls, 1) + " %",
+            figure(100.0 * after.good / after.calls, 1) + " %",
+            figure(1.0 * trouble.attempts / trouble.calls, 2),
+            figure(1.0 * after.attempts / after.calls, 2)};
 }
 
 std::string drawing() {
@@ -64,7 +67,8 @@ std::string drawing() {
         "set label 1 'trouble' at 11.25, graph 1.04 center\nset xrange [8:20]\nset yrange [0:*]\n"
         "set xlabel 'time (min)'\nset lmargin 12\nset rmargin 26\nset key at graph 1.02, graph 0.9 left top\n";
     for (const std::string_view panel : {"4", "5"}) {
-        text += panel == "4" ? "set ylabel 'good answers per second'\n" : "set ylabel 'attempts per second'\nset logscale y\nset yrange [1:*]\nunset key\n";
+        text += panel == "4" ? "set ylabel 'good answers per second'\n"
+                             : "set ylabel 'attempts per second'\nset logscale y\nset yrange [1:*]\nunset key\n";
         std::size_t index = 0;
         for (const Strategy& strategy : strategies()) {
             text += (index == 0 ? "plot " : ", ") + std::string{"'storm.csv' using 2:(stringcolumn(1) eq '"};

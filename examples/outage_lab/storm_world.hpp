@@ -103,11 +103,9 @@ bw::Task<> live(const Guard& guard, World& world) {
         auto attempt = [&world]() -> bw::Task<bw::Result<void>> {
             ++world.slice_now().attempts;
             auto asked = world.service.call(attempt_timeout);
-            switch (co_await asked) {
-                case SimulatedService::Answer::good: co_return bw::Result<void>{};
-                case SimulatedService::Answer::timed_out: co_return bw::fail(bw::Errc::attempt_timeout);
-                default: co_return bw::fail(bw::Errc::connect_failed);
-            }
+            const auto answer = co_await asked;
+            if (answer == SimulatedService::Answer::good) co_return bw::Result<void>{};
+            co_return bw::fail(bw::Errc::attempt_timeout);
         };
         auto call = guard.run_async(attempt);
         const auto result = co_await call;
@@ -124,8 +122,7 @@ Slices simulate(World& world, const Strategy& strategy, std::size_t clients, Gua
         retry.seed = world.simulation.seed();
         processes.push_back(guard_by(RetryPolicy{retry, bw::RetryBudget{{.ratio = strategy.budget}, store}}));
     }
-    for (std::size_t i = 0; i < clients; ++i)
-        world.simulation.start(live(processes[i % processes.size()], world));
+    for (std::size_t i = 0; i < clients; ++i) world.simulation.start(live(processes[i % processes.size()], world));
     world.simulation.run();
     return std::move(world.slices);
 }

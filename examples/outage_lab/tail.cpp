@@ -16,8 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <iostream>
-#include <string>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,7 +38,8 @@ struct Trial {
 
 std::vector<Trial> trials() {
     const auto at = [](double quantile) {
-        return bw::HedgeOptions{.quantile = quantile, .budget = {.ratio = 1.25 * (1 - quantile), .floor_per_second = 1}};
+        return bw::HedgeOptions{.quantile = quantile,
+                                .budget = {.ratio = 1.25 * (1 - quantile), .floor_per_second = 1}};
     };
     return {{"no hedge", {.max_hedges = 0}},
             {"hedge at p99", at(0.99)},
@@ -81,10 +82,11 @@ void simulate(Trial& trial, std::size_t calls, std::uint64_t seed) {
     bw::testing::RandomDuration work = bw::testing::log_normal(20ms, 0.4);
     work.stall_share = 0.01;
     work.stall = 500ms;
-    bw::testing::SimulatedService service{
-        world,
-        {.workers = trial.workers, .work = work, .round_trip = bw::testing::constantly(2ms),
-         .abandoned = bw::testing::SimulatedServiceOptions::Abandoned::dropped}};
+    bw::testing::SimulatedService service{world,
+                                          {.workers = trial.workers,
+                                           .work = work,
+                                           .round_trip = bw::testing::constantly(2ms),
+                                           .abandoned = bw::testing::SimulatedServiceOptions::Abandoned::dropped}};
     const bw::MemoryStore store{world.clock()};
     const bw::Pipeline guard{bw::UseClock{world.clock()}, bw::Hedge{trial.hedge, store}};
     world.start(make_calls(guard, service, trial, calls));

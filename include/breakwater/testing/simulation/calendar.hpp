@@ -133,10 +133,10 @@ private:
 
     std::int64_t today_;
     std::uint64_t count_ = 0;
-    Entries present_;                    // a heap: what is due today
+    Entries present_;                   // a heap: what is due today
     std::array<Entries, pages> pages_;  // unordered: of the days after today
-    Entries later_;                      // a heap: beyond these
-    std::vector<Timer*> slots_;          // by entry; null for those that were taken back
+    Entries later_;                     // a heap: beyond these
+    std::vector<Timer*> slots_;         // by entry; null for those that were taken back
     std::vector<std::uint32_t> free_;
 };
 

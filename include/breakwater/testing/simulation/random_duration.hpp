@@ -21,10 +21,10 @@ struct RandomDuration {
         log_normal,   ///< Mostly near the median, now and then far above: as answers of most services.
     };
     Kind kind = Kind::constant;
-    Duration typical{};         ///< Constant: the duration. Exponential: the mean. Log-normal: the median.
-    double sigma = 0.5;         ///< Log-normal: of the logarithm.
-    double stall_share = 0;     ///< How many of all, 0 to 1, stall: the machine was doing something else.
-    Duration stall{};           ///< The mean of what a stall, which is exponential, adds.
+    Duration typical{};      ///< Constant: the duration. Exponential: the mean. Log-normal: the median.
+    double sigma = 0.5;      ///< Log-normal: of the logarithm.
+    double stall_share = 0;  ///< How many of all, 0 to 1, stall: the machine was doing something else.
+    Duration stall{};        ///< The mean of what a stall, which is exponential, adds.
 
     Duration draw(Random& random) const noexcept {
         auto us = static_cast<double>(typical.count());

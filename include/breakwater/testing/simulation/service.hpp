@@ -22,7 +22,7 @@
 namespace breakwater::testing {
 
 struct SimulatedServiceOptions {
-    std::uint32_t workers = 1;                          ///< How many calls are worked at at once. At least 1.
+    std::uint32_t workers = 1;                            ///< How many calls are worked at at once. At least 1.
     RandomDuration work = exponential(Duration{10'000});  ///< How long a call takes a worker.
     /// How many calls wait for a worker; those beyond are refused at once. Default: no limit.
     std::size_t max_queue = std::numeric_limits<std::size_t>::max();
@@ -58,11 +58,11 @@ public:
 
     /// What happened so far.
     struct Counts {
-        std::uint64_t calls = 0;      ///< All that came, refused ones included.
-        std::uint64_t refused = 0;    ///< Of these.
-        std::uint64_t worked = 0;     ///< That took a worker's time to the end.
-        std::uint64_t in_vain = 0;    ///< Of these, for callers who had left.
-        std::uint64_t good = 0;       ///< Good answers that came in time.
+        std::uint64_t calls = 0;    ///< All that came, refused ones included.
+        std::uint64_t refused = 0;  ///< Of these.
+        std::uint64_t worked = 0;   ///< That took a worker's time to the end.
+        std::uint64_t in_vain = 0;  ///< Of these, for callers who had left.
+        std::uint64_t good = 0;     ///< Good answers that came in time.
     };
 
     explicit SimulatedService(Simulation& world, Options options)
@@ -71,9 +71,7 @@ public:
     }
     SimulatedService(const SimulatedService&) = delete;
     SimulatedService& operator=(const SimulatedService&) = delete;
-    ~SimulatedService() {
-        if (change_.is_set) world_.cancel(change_);
-    }
+    ~SimulatedService() { forget_change(); }
 
     class Call;
     /// `co_await` makes a call, which gives an `Answer`, after `timeout` at the latest.
@@ -101,22 +99,26 @@ private:
     struct Change final : Timer {
         explicit Change(SimulatedService& of) noexcept : service{of} {}
         void on_time() noexcept override {
-            is_set = false;
+            service.is_change_set_ = false;
             service.heed_script();
         }
         SimulatedService& service;
-        bool is_set = false;
     };
 
     void heed_script() noexcept {
         const Duration since = world_.now() - start_;
         now_ = Outage::at_once(options_.script, since);
         present_ = static_cast<std::uint32_t>(std::ceil(now_.capacity * options_.workers));
+        forget_change();
+        const Duration next = Outage::next_change(options_.script, since);
+        change_at_ = next == Duration::max() ? Instant::max() : start_ + next;
+        is_change_set_ = change_at_ != Instant::max();
+        if (is_change_set_) world_.set(change_, change_at_);
         begin_waiting();
-        if (const Duration next = Outage::next_change(options_.script, since); next != Duration::max()) {
-            world_.set(change_, start_ + next);
-            change_.is_set = true;
-        }
+    }
+    void forget_change() noexcept {
+        if (is_change_set_) world_.cancel(change_);
+        is_change_set_ = false;
     }
 
     inline void arrive(Call& call);
@@ -159,7 +161,9 @@ private:
     const Options options_;
     Random random_;
     const Instant start_;
-    Change change_;
+    Change change_;  // of the script, when it comes
+    Instant change_at_ = Instant::max();
+    bool is_change_set_ = false;
     Outage now_{};
     std::uint32_t present_ = 0;  // workers
     std::uint32_t working_ = 0;
@@ -259,6 +263,7 @@ inline SimulatedService::Call SimulatedService::call(Duration timeout, const std
 }
 
 inline void SimulatedService::arrive(Call& call) {
+    if (world_.now() >= change_at_) heed_script();  // what comes at this very instant meets the change
     ++counts_.calls;
     if (now_.reach == Outage::Reach::hangs) return call.await_timeout();
     const bool must_wait = working_ >= present_;
@@ -277,7 +282,8 @@ inline void SimulatedService::arrive(Call& call) {
 inline void SimulatedService::begin(Job& job) noexcept {
     ++working_;
     job.is_begun = true;
-    const Duration work{static_cast<std::int64_t>(static_cast<double>(options_.work.draw(random_).count()) * now_.slowdown)};
+    const Duration work{
+        static_cast<std::int64_t>(static_cast<double>(options_.work.draw(random_).count()) * now_.slowdown)};
     worked_for_ += work;
     job.is_good = now_.error_rate <= 0 || unit_share(random_()) > now_.error_rate;
     const Instant done = world_.now() + work;
