@@ -35,10 +35,10 @@ Slice sum(const Slices& slices, bw::Duration from, bw::Duration to) {
 
 /// How long after the trouble the calls succeed again: the start of the first minute in which 99% do, and all later
 /// minutes, too.
-std::optional<bw::Duration> recovery(const Slices& slices) {
+std::optional<bw::Duration> recovery(const Slices& slices, bw::Duration lasts) {
     constexpr bw::Duration end = trouble_at + trouble_lasts;
     std::optional<bw::Duration> since;
-    for (bw::Duration t = end; t + 1min <= hour; t += slice) {
+    for (bw::Duration t = end; t + 1min <= lasts; t += slice) {
         const Slice minute = sum(slices, t, t + 1min);
         if (minute.good < minute.calls * 0.99)
             since.reset();
@@ -48,10 +48,10 @@ std::optional<bw::Duration> recovery(const Slices& slices) {
     return since;
 }
 
-std::vector<std::string> row(const Strategy& strategy, const Slices& slices) {
+std::vector<std::string> row(const Strategy& strategy, const Slices& slices, bw::Duration lasts) {
     const Slice trouble = sum(slices, trouble_at, trouble_at + trouble_lasts);
-    const Slice after = sum(slices, trouble_at + trouble_lasts, hour);
-    const auto recovered = recovery(slices);
+    const Slice after = sum(slices, trouble_at + trouble_lasts, lasts);
+    const auto recovered = recovery(slices, lasts);
     return {std::string{strategy.name},
             recovered ? figure(seconds(*recovered)) + " s" : "never",
             figure(100.0 * trouble.good / trouble.calls, 1) + " %",
@@ -85,33 +85,34 @@ std::string drawing() {
 
 void storm(const Settings& settings) {
     const std::size_t clients = settings.is_quick ? 3'000 : 10'000;
+    const bw::Duration lasts = settings.is_quick ? 20min : 60min;
     std::cout << "storm: " << clients << " clients, a call each 15 s; the service can do half as much again, but for\n"
               << "150 s has 30% of its workers. Attempts are given 1 s, calls 10 s.\n\n";
     std::vector<Slices> all(strategies().size());
-    in_parallel(all.size(), [&](std::size_t i) { all[i] = simulate(strategies()[i], clients, settings.seed); });
+    in_parallel(all.size(), [&](std::size_t i) { all[i] = simulate(strategies()[i], clients, settings.seed, lasts); });
 
     Picture picture{settings, "storm"};
     picture.csv() << "strategy,minutes,calls_per_s,good_per_s,attempts_per_s\n";
     Table table{{"retries", "recovers after", "good: meanwhile", "later", "attempts per call: meanwhile", "later"}};
     for (std::size_t i = 0; i < all.size(); ++i) {
-        for (std::size_t at = 0; at < index_of(hour); ++at) {
+        for (std::size_t at = 0; at < index_of(lasts); ++at) {
             const Slice& one = all[i][at];
             const double per = seconds(slice);
             picture.csv() << strategies()[i].name << ',' << figure((static_cast<double>(at) + 0.5) * per / 60, 3) << ','
                           << figure(one.calls / per, 1) << ',' << figure(one.good / per, 1) << ','
                           << figure(one.attempts / per, 1) << '\n';
         }
-        table.add(row(strategies()[i], all[i]));
+        table.add(row(strategies()[i], all[i], lasts));
     }
     if (!settings.is_quick) {
         Strategy last = strategies().back();
         const auto began = std::chrono::steady_clock::now();
-        const Slices full = simulate(last, 100'000, settings.seed);
+        const Slices full = simulate(last, 100'000, settings.seed, lasts);
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-        std::cerr << "  (100,000 clients: " << sum(full, bw::Duration{0}, hour).calls << " calls in "
+        std::cerr << "  (100,000 clients: " << sum(full, bw::Duration{0}, lasts).calls << " calls in "
                   << figure(took.count(), 1) << " s)\n";
         last.name = "the same with 100000";
-        table.add(row(last, full));
+        table.add(row(last, full, lasts));
     }
     table.print();
     picture.draw(drawing(), "1000,700");

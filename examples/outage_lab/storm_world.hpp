@@ -26,7 +26,6 @@ using namespace std::chrono_literals;
 using bw::testing::SimulatedClock;
 using bw::testing::SimulatedService;
 
-constexpr bw::Duration hour = 1h;
 constexpr bw::Duration trouble_at = 10min;
 constexpr bw::Duration trouble_lasts = 150s;
 constexpr bw::Duration slice = 10s;  ///< Of the figures over time.
@@ -74,18 +73,20 @@ inline bw::testing::SimulatedServiceOptions service_for(std::size_t clients) {
 }
 
 struct World {
-    World(std::uint64_t seed, std::size_t clients)
-        : simulation{seed},
+    World(std::uint64_t seed, std::size_t clients, bw::Duration time)
+        : lasts{time},
+          simulation{seed},
           service{simulation, service_for(clients)},
           random{simulation.seed()},
-          slices(static_cast<std::size_t>((hour + 1min) / slice)) {}
+          slices(static_cast<std::size_t>((lasts + 1min) / slice)) {}
 
     Slice& slice_now() noexcept { return slices[static_cast<std::size_t>((simulation.now() - begin) / slice)]; }
 
+    const bw::Duration lasts;
     bw::testing::Simulation simulation;
     SimulatedService service;
     bw::Random random;
-    Slices slices;
+    Slices slices;  // some more, for calls under way at the end
     const bw::Instant begin = simulation.now();
 };
 
@@ -96,7 +97,7 @@ bw::Task<> live(const Guard& guard, World& world) {
     constexpr auto pause = bw::testing::exponential(15s);
     for (;;) {
         const bw::Instant next = clock.now() + pause.draw(world.random);
-        if (next >= world.begin + hour) co_return;
+        if (next >= world.begin + world.lasts) co_return;
         co_await clock.sleep_until(next);
         Slice& its = world.slice_now();
         ++its.calls;
@@ -127,9 +128,8 @@ Slices simulate(World& world, const Strategy& strategy, std::size_t clients, Gua
     return std::move(world.slices);
 }
 
-/// The hour.
-inline Slices simulate(const Strategy& strategy, std::size_t clients, std::uint64_t seed) {
-    World world{seed, clients};
+inline Slices simulate(const Strategy& strategy, std::size_t clients, std::uint64_t seed, bw::Duration lasts) {
+    World world{seed, clients, lasts};
     const Store store{world.simulation.clock()};
     const bw::UseClock clock{world.simulation.clock()};
     const auto breaker = [&] {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -39,9 +40,11 @@ public:
 
     static constexpr bool is_deferred = false;
 
-    explicit MemoryStore(C clock = C{}, MemoryStoreOptions options = {})
+    explicit MemoryStore(C clock, MemoryStoreOptions options = {})
         : world_{std::make_shared<World>(std::move(clock), options)} {}
-    explicit MemoryStore(MemoryStoreOptions options) : MemoryStore{C{}, options} {}
+    explicit MemoryStore(MemoryStoreOptions options = {})
+        requires std::default_initializable<C>
+        : MemoryStore{C{}, options} {}
 
     const C& clock() const noexcept { return world_->clock; }
 
