@@ -50,7 +50,7 @@ std::string drawing(const std::vector<Trial>& trials) {
     std::string text =
         "set multiplot layout 2,1 title 'A fleet discovers an outage' font ',14'\n"
         "set object 1 rectangle from 60, graph 0 to 210, graph 1 fc rgb '#F0E0D0' fs solid noborder behind\n"
-        "set label 1 'nobody\\nanswers' at 101, graph 0.55 center\nset xrange [30:330]\nset yrange [0:105]\n"
+        "set label 1 'no answers' at 101, graph 0.55 center\nset xrange [30:330]\nset yrange [0:105]\n"
         "set xlabel 'time (s)'\nset lmargin 12\nset key top right\n";
     for (const std::string_view panel : {"3", "4"}) {
         text += panel == "3" ? "set ylabel 'circuits that are not closed (%)'\n"

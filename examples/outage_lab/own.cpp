@@ -70,14 +70,14 @@ void sweep(const Settings& settings, const std::vector<Point>& points, const std
     }
     table.print();
     const bool is_log = points.front().value > 0 && points.back().value > 10 * points.front().value;
-    picture.draw(std::string{is_log ? "set logscale x\n" : ""} +
-                 "set title 'Good answers, by one option' font ',14'\n" + "set xlabel '" + settings.sweep->path +
-                 (points.front().is_time ? " (s)" : "") +
-                 "' noenhanced\nset ylabel 'good answers per second'\nset y2label 'requests per call'\n"
-                 "set border 11\nset y2tics\nset y2range [0:*]\nset key outside top center horizontal\n"
-                 "plot 'own_sweep.csv' using 1:2 with linespoints pt 7" +
-                 Picture::line(0) + " title 'good answers', '' using 1:3 axes x1y2 with linespoints pt 5" +
-                 Picture::line(1) + " title 'requests per call'");
+    picture.draw(
+        std::string{is_log ? "set logscale x\n" : ""} + "set title 'Good answers, by one option' font ',14'\n" +
+        "set xlabel '" + settings.sweep->path + (points.front().is_time ? " (s)" : "") +
+        "' noenhanced\nset ylabel 'good answers per second'\nset y2label 'requests per call'\nset yrange [0:*]\n"
+        "set border 11\nset y2tics\nset y2range [0:*]\nset key outside top center horizontal\n"
+        "plot 'own_sweep.csv' using 1:2 with linespoints pt 7" +
+        Picture::line(0) + " title 'good answers', '' using 1:3 axes x1y2 with linespoints pt 5" + Picture::line(1) +
+        " title 'requests per call'");
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ std::string drawing() {
     std::string text =
         "set multiplot layout 2,1 title 'An overload of 150 s, and what is left of it' font ',14'\n"
         "set object 1 rectangle from 10, graph 0 to 12.5, graph 1 fc rgb '#F0E0D0' fs solid noborder behind\n"
-        "set label 1 'trouble' at 11.25, graph 1.04 center\nset xrange [8:20]\nset yrange [0:*]\n"
+        "set label 1 'trouble' at 11.25, graph 0.35 center\nset xrange [8:20]\nset yrange [0:*]\n"
         "set xlabel 'time (min)'\nset lmargin 12\nset rmargin 26\nset key at graph 1.02, graph 0.9 left top\n";
     for (const std::string_view panel : {"4", "5"}) {
         text += panel == "4" ? "set ylabel 'good answers per second'\n"

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <type_traits>
@@ -60,8 +61,7 @@ private:
 ///
 /// The same program with the same seed does the same, event for event, if all chance comes from `seed()`: policies take
 /// it as `.seed`. What goes by real time, or by threads of its own, does not belong here: `AttemptTimeout` (let what
-/// is called end by `call.attempt_remaining()`, as transports do), `Bulkhead` and others under `run`, `sleep_for`
-/// without a clock.
+/// is called end by `call.attempt_remaining()`, as transports do) and `bw::sleep_for`.
 ///
 /// Let tasks end before it is destroyed: what is suspended then never goes on, and is not freed.
 class Simulation final : public Scheduler {
@@ -83,22 +83,27 @@ public:
         breakwater::start(after_this(*this, std::move(task)), [] {}, TaskContext{std::move(stop), this});
     }
 
-    /// Begins a task and lets the simulation go on until it is over; gives its value or throws its exception. Not where
-    /// the simulation is running: throws `Exception` (`would_deadlock`).
+    /// Begins a task and lets the simulation go on until it is over; gives its value or throws its exception. Throws
+    /// `Exception` (`would_deadlock`) where the simulation is running, or if nothing is left to come and the task still
+    /// waits.
     template <class T>
     T run(Task<T> task) {
         refuse_if_running();
-        detail::TaskOutcome<T> outcome;
-        const TaskContext context{{}, this};
-        bool is_over = false;
-        detail::TaskOutcome<T>::fill(context, std::move(task), outcome, [&] { is_over = true; });
-        while (!is_over && step(Instant::max())) {
+        struct Running {
+            detail::TaskOutcome<T> outcome{};
+            TaskContext context;
+            bool is_over = false;
+        };
+        const auto running = std::make_shared<Running>(Running{.context = {{}, this}});
+        detail::TaskOutcome<T>::fill(running->context, std::move(task), running->outcome,
+                                     [running] { running->is_over = true; });
+        while (!running->is_over && step(Instant::max())) {
         }
-        if (!is_over) throw_error(Error{Errc::would_deadlock, "the task waits for something that never comes"});
+        if (!running->is_over) throw_error(Error{Errc::would_deadlock, "the task waits for what never comes"});
         if constexpr (std::is_void_v<T>)
-            (void)outcome.take();
+            (void)running->outcome.take();
         else
-            return outcome.take();
+            return running->outcome.take();
     }
 
     /// Runs what comes until then, that instant included; the clock reads `t` afterwards. Not where the simulation is
