@@ -116,6 +116,7 @@ breakwater_component(core
         retry/budget_machine.hpp
         retry/options.hpp
         retry/rules.hpp
+        source.hpp
         status_of.hpp
         store/fleet.hpp
         store/fleet/ask.hpp

@@ -3,12 +3,17 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/error.hpp>
+#include <breakwater/source.hpp>
 
+#include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace breakwater {
@@ -17,7 +22,8 @@ enum class EventKind : std::uint8_t {
     attempt_started,
     attempt_ended,    ///< `took`; `code` if it failed; `status` if an answer arrived.
     retry_scheduled,  ///< `delay` until the next attempt; `code`, `status` and `took` are the last one's.
-    permit_refused,   ///< `policy` (or a retry budget) refused with `code`; `delay` is its retry_after.
+    permit_refused,   ///< `policy` refused with `code`; `delay` is its retry_after. Of a retry budget that is spent:
+                      ///< `budget_exhausted`.
     would_refuse,     ///< As `permit_refused`, by a policy in shadow mode: the call goes on.
     limiter_waited,   ///< The call waited `delay` for a permit of a rate limiter or bulkhead, or for another's answer.
     limit_changed,    ///< An adaptive limit now lets `limit` calls be in flight.
@@ -28,13 +34,17 @@ enum class EventKind : std::uint8_t {
     circuit_opened,   ///< `delay` until the first probe.
     circuit_half_opened,
     circuit_closed,
-    late_result,  ///< A result from an earlier generation; it changed nothing.
+    circuit_forced,  ///< By hand, into the state `circuit`, for `delay` if that is limited. Without a `circuit`: it was
+                     ///< reset, which closes it and ends a force.
+    late_result,     ///< A result from an earlier generation; it changed nothing.
     cache_hit,
     cache_stored,
     cache_stale_served,
-    coalesced,  ///< Another call's result is this one's, too.
+    cache_evicted,  ///< To keep an answer, the store has dropped `count` entries used longest ago.
+    coalesced,      ///< Another call's result is this one's, too.
     fallback_used,
     redirected,
+    reconfigured,    ///< What is called `policy`, or the whole `client`, goes by other options from now on.
     store_degraded,  ///< The shared store (`policy`: its name) does not answer (`subject`: why): policies go on
                      ///< alone.
     store_lost,      ///< It (or one of its servers: `subject`) has forgotten what it kept, and is told what is known.
@@ -43,7 +53,7 @@ enum class EventKind : std::uint8_t {
     store_other_layout,  ///< Others keep `policy` in another layout (`subject`) and share it with one another only.
     store_cache_off,     ///< The shared store keeps no answers (`subject`: why).
     store_unreadable,    ///< What the store keeps for `policy` cannot be read (`subject`: why): it goes on alone.
-    call_ended,          ///< `took`; `code` if it failed; `attempt` is the number of attempts.
+    call_ended,          ///< `took`; `code` if it failed, else `source`; `attempt` is the number of attempts.
 };
 
 constexpr std::string_view to_string(EventKind kind) noexcept {
@@ -62,13 +72,16 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
         case EventKind::circuit_opened: return "circuit_opened";
         case EventKind::circuit_half_opened: return "circuit_half_opened";
         case EventKind::circuit_closed: return "circuit_closed";
+        case EventKind::circuit_forced: return "circuit_forced";
         case EventKind::late_result: return "late_result";
         case EventKind::cache_hit: return "cache_hit";
         case EventKind::cache_stored: return "cache_stored";
         case EventKind::cache_stale_served: return "cache_stale_served";
+        case EventKind::cache_evicted: return "cache_evicted";
         case EventKind::coalesced: return "coalesced";
         case EventKind::fallback_used: return "fallback_used";
         case EventKind::redirected: return "redirected";
+        case EventKind::reconfigured: return "reconfigured";
         case EventKind::store_degraded: return "store_degraded";
         case EventKind::store_lost: return "store_lost";
         case EventKind::store_rejoined: return "store_rejoined";
@@ -81,11 +94,17 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
     return "unknown";
 }
 
-/// One fact about one call. The string views live as long as the observer's call; copy what is kept.
+/// One fact. The string views live as long as the observer's call; copy what is kept.
 struct Event {
     EventKind kind{};
-    std::string_view policy{};   ///< The policy's name, or empty.
-    std::string_view subject{};  ///< What is called, for example "GET /inventory"; never a query or secret.
+    std::string_view client{};          ///< The client's name, or what `Observe` calls the pipeline; empty of a store.
+    std::string_view policy{};          ///< The policy's name, or empty.
+    std::string_view key{};             ///< Of the keyed circuit or limiter, else the call's.
+    std::string_view subject{};         ///< What is called, for example "GET /inventory"; never a query or secret.
+    std::string_view tag{};             ///< The call's.
+    std::string_view correlation_id{};  ///< As given by the call's options.
+    std::uint64_t call = 0;      ///< Number of the call in this process, from 1: all its events have it. 0: of no call.
+    std::uint64_t sequence = 0;  ///< Number of the event in this process, from 1.
     unsigned attempt = 0;        ///< The number of the attempt, from 1; 0 before the first.
     unsigned max_attempts = 0;   ///< How many attempts the call may make; 0 if nothing limits or retries it.
     Instant at{};                ///< When, by the call's clock.
@@ -93,12 +112,27 @@ struct Event {
     std::optional<int> status{};
     std::optional<Duration> delay{};
     std::optional<Duration> took{};
-    std::optional<Errc> stopped_by{};      ///< Of `call_ended`: what cut the call short after its last attempt.
-    std::optional<std::uint32_t> limit{};  ///< Of `limit_changed`.
+    std::optional<Errc> stopped_by{};       ///< Of `call_ended`: what cut the call short after its last attempt.
+    std::optional<Source> source{};         ///< Of `call_ended` with an answer.
+    std::optional<CircuitState> circuit{};  ///< Of `circuit_forced`.
+    std::optional<std::uint32_t> limit{};   ///< Of `limit_changed`.
+    std::optional<std::uint32_t> count{};   ///< Of `cache_evicted`.
 };
 
+/// The number of another call in this process, from 1.
+inline std::uint64_t next_call_number() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+/// The number of another event in this process, from 1.
+inline std::uint64_t next_event_number() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 /// Watches. Called on the thread the fact happened on, after the state change, with nothing held: it may re-enter
-/// breakwater. What it throws is dropped. Copies share one function, which must be thread-safe.
+/// breakwater. What it throws is dropped. While it runs the call waits. Copies share one function, which must be
+/// thread-safe.
 class Observer {
 public:
     Observer() = default;
@@ -107,10 +141,21 @@ public:
     Observer(F function)  // a function is an observer
         : function_{std::make_shared<std::function<void(const Event&)>>(std::move(function))} {}
 
-    explicit operator bool() const noexcept { return function_ != nullptr; }
+    /// The same one, for the events of what is called `client`: those without a client have that from here on.
+    Observer for_client(std::string client) const {
+        Observer own{*this};
+        own.client_ = std::move(client);
+        return own;
+    }
 
-    void operator()(const Event& event) const noexcept {
+    explicit operator bool() const noexcept { return function_ != nullptr; }
+    friend bool operator==(const Observer&, const Observer&) = default;
+
+    /// Tells of an event; numbers it if it has no number yet.
+    void operator()(Event event) const noexcept {
         if (!function_) return;
+        if (event.sequence == 0) event.sequence = next_event_number();
+        if (event.client.empty()) event.client = client_;
         BREAKWATER_TRY { (*function_)(event); }
         BREAKWATER_CATCH_ALL {  // an observer cannot break a call
         }
@@ -118,6 +163,7 @@ public:
 
 private:
     std::shared_ptr<const std::function<void(const Event&)>> function_;
+    std::string client_;
 };
 
 }  // namespace breakwater

@@ -24,11 +24,12 @@
 
 namespace breakwater {
 
-/// Watches a pipeline's calls: `Pipeline{Observe{on_event}, …}`.
+/// Watches a pipeline's calls: `Pipeline{Observe{on_event}, …}`. `client` is what their events call it.
 class Observe {
 public:
     struct Lane {};
-    explicit Observe(Observer observer) : observer_{std::move(observer)} {}
+    explicit Observe(const Observer& observer, std::string client = {})
+        : observer_{observer.for_client(std::move(client))} {}
     Before before(Lane&, auto& call) const noexcept {
         call.set_observer(observer_);
         return proceed;
@@ -212,7 +213,10 @@ public:
         -> Result<GuardedValue<F, CallType>> {
         CallType call{clock_};
         call.stop = &options.stop;
-        const CallFacts facts{.subject = options.subject, .tag = options.tag, .key = options.key};
+        const CallFacts facts{.subject = options.subject,
+                              .tag = options.tag,
+                              .key = options.key,
+                              .correlation_id = options.correlation_id};
         detail::begin_by(options, facts, call);
         auto result = drive(call, function);
         detail::end_by(options, call, result);

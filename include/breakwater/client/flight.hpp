@@ -56,8 +56,8 @@ public:
     CallType& begin(const std::stop_token* stop) {
         CallType& call = call_.emplace(core_->store().clock(), std::move(request_), options_);
         call.stop = stop;
-        call.set_observer(stack_->options.observer);
-        facts_ = {.subject = subject_, .tag = options_.tag};
+        call.set_observer(stack_->observer);
+        facts_ = {.subject = subject_, .tag = options_.tag, .correlation_id = options_.correlation_id};
         call.facts = &facts_;
         call.only_once = !is_resendable(call.request);
         call.download = download_.get();
@@ -128,7 +128,8 @@ private:
         if (!call.is_observed()) return;
         const Duration took = call.now() - call.began;
         if (result) {
-            call.emit({.kind = EventKind::call_ended, .status = result->status, .took = took});
+            call.emit(
+                {.kind = EventKind::call_ended, .status = result->status, .took = took, .source = result->source});
         } else {
             const Error& error = result.error();
             call.emit({.kind = EventKind::call_ended,

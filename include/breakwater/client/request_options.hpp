@@ -66,6 +66,7 @@ struct RequestOptions {
     Sink save_to{};  ///< Where a 2xx answer's body goes, such as `to_file(path)`. Such a call knows no cache.
     std::optional<std::uint64_t> max_saved_bytes{};  ///< The most that is saved. Default: no limit.
     OnProgress progress{};                           ///< Told how far each attempt is; see there.
+    std::string correlation_id{};                    ///< What the call's events carry, to be found again by; no secret.
     std::string tag{};  ///< What kind of call it is, for rules about some kinds: `circuit_breaker.uncounted_tags`.
     /// Sends nothing of the client: no credential and of its headers only Accept and User-Agent; the target may then be
     /// an absolute URL of any origin. The client's circuit and limits count the call as any other.

@@ -17,6 +17,7 @@
 #include <breakwater/client/saved_state.hpp>
 #include <breakwater/client/server_limit.hpp>
 #include <breakwater/clock.hpp>
+#include <breakwater/events.hpp>
 #include <breakwater/hedge.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/rate_limiter.hpp>
@@ -71,6 +72,7 @@ struct ClientStack {
     /// names.
     ClientStack(Options opts, const StoreType& store, const ClientStack* before = nullptr)
         : options{std::move(opts)},
+          observer{options.observer.for_client(options.name)},
           preparation{options.base_url, options.headers, options.auth},
           redaction{words_of(options, before)},
           limiter{limiter_of(options, store, before)},
@@ -139,6 +141,7 @@ struct ClientStack {
     }
 
     const Options options;
+    const Observer observer;
     const RequestPreparation preparation;
     const Redaction redaction;
     const Limiter limiter;

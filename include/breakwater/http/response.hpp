@@ -4,12 +4,12 @@
 #include <breakwater/http/json_document.hpp>
 #include <breakwater/http/json_fault.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/source.hpp>
 #include <breakwater/timeline.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <concepts>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,26 +18,6 @@
 #include <utility>
 
 namespace breakwater {
-
-/// Where a response came from.
-enum class Source : std::uint8_t {
-    network,
-    cache,        ///< Fresh, from the cache.
-    stale_cache,  ///< From the cache past its lifetime, because the service could not be asked.
-    coalesced,    ///< Another call's answer to the same question.
-    fallback,     ///< The call's fallback.
-};
-
-constexpr std::string_view to_string(Source source) noexcept {
-    switch (source) {
-        case Source::network: return "network";
-        case Source::cache: return "cache";
-        case Source::stale_cache: return "stale_cache";
-        case Source::coalesced: return "coalesced";
-        case Source::fallback: return "fallback";
-    }
-    return "unknown";
-}
 
 /// What a JSON document can be converted to and keeps nothing of it by reference: nlohmann's `from_json` is there, as a
 /// function beside the type, by its macros, or as an `adl_serializer` (of a type without default constructor, too).

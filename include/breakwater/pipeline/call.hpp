@@ -5,6 +5,7 @@
 #include <breakwater/result.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <stop_token>
@@ -18,6 +19,7 @@ struct CallFacts {
     std::string_view subject{};
     std::string_view tag{};
     std::string_view key{};
+    std::string_view correlation_id{};
 };
 
 /// What one call of a pipeline may be told: `guard.run(f, {.stop = token, .deadline = 2s})`.
@@ -29,7 +31,8 @@ struct CallOptions {
     bool resendable = true;                             ///< False: retry only what certainly never arrived.
     std::string_view subject{};                         ///< What is called, for events and messages.
     std::string_view tag{};                             ///< What kind of call it is, for rules about some kinds.
-    std::string_view key{};  ///< On whose account: keyed limiters and breakers tell calls by it.
+    std::string_view key{};             ///< On whose account: keyed limiters and breakers tell calls by it.
+    std::string_view correlation_id{};  ///< What the call's events carry, to be found again by; no secret.
 };
 
 /// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable
@@ -54,6 +57,7 @@ public:
     const std::stop_token* stop = nullptr;
     const Observer* observer = nullptr;  ///< Null, or not empty.
     const CallFacts* facts = nullptr;
+    std::uint64_t number = 0;           ///< In this process, from 1; 0 if nobody watches.
     unsigned attempt = 0;               ///< The attempt under way or made last; 0 before the first.
     unsigned max_attempts = 0;          ///< 0: nothing limits or retries.
     bool has_own_fallback : 1 = false;  ///< The call brings a fallback of its own.
@@ -71,6 +75,9 @@ public:
     std::string_view subject() const noexcept { return facts != nullptr ? facts->subject : std::string_view{}; }
     std::string_view key() const noexcept { return facts != nullptr ? facts->key : std::string_view{}; }
     std::string_view tag() const noexcept { return facts != nullptr ? facts->tag : std::string_view{}; }
+    std::string_view correlation_id() const noexcept {
+        return facts != nullptr ? facts->correlation_id : std::string_view{};
+    }
 
     [[gnu::always_inline]] bool stop_requested() const noexcept {
         if (stop == nullptr) [[likely]]
@@ -101,7 +108,9 @@ public:
     }
 
     void set_observer(const Observer& watcher) noexcept {
-        if (watcher) observer = &watcher;
+        if (!watcher) return;
+        observer = &watcher;
+        if (number == 0) number = next_call_number();
     }
     bool is_observed() const noexcept { return observer != nullptr; }
 
@@ -110,6 +119,10 @@ public:
         if (!is_observed()) return;
         event.at = now();
         event.subject = subject();
+        event.tag = tag();
+        event.correlation_id = correlation_id();
+        event.call = number;
+        if (event.key.empty()) event.key = key();
         if (event.attempt == 0) event.attempt = attempt;
         event.max_attempts = max_attempts;
         (*observer)(event);

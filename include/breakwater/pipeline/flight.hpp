@@ -48,11 +48,15 @@ template <class T>
 class OwnCallOptions {
 public:
     explicit OwnCallOptions(CallOptions<T> options)
-        : options_{std::move(options)}, subject_{options_.subject}, tag_{options_.tag}, key_{options_.key} {}
+        : options_{std::move(options)},
+          subject_{options_.subject},
+          tag_{options_.tag},
+          key_{options_.key},
+          correlation_id_{options_.correlation_id} {}
 
     std::stop_token stop() const noexcept { return options_.stop; }
     void begin(auto& call) {
-        facts_ = {.subject = subject_, .tag = tag_, .key = key_};
+        facts_ = {.subject = subject_, .tag = tag_, .key = key_, .correlation_id = correlation_id_};
         detail::begin_by(options_, facts_, call);
     }
     void end(auto& call, Result<T>& result) const { detail::end_by(options_, call, result); }
@@ -62,6 +66,7 @@ private:
     std::string subject_;
     std::string tag_;
     std::string key_;
+    std::string correlation_id_;
     CallFacts facts_{};
 };
 
