@@ -82,6 +82,7 @@ breakwater_component(core
         keyed/pages.hpp
         keyed/rate_limiter.hpp
         keyed/table.hpp
+        observe/on_open.hpp
         outcome.hpp
         pipeline.hpp
         pipeline/alarms.hpp
@@ -245,7 +246,10 @@ breakwater_component(breakwater
         http/target.hpp
         http/url.hpp
         http/validator.hpp
+        observe/json_log.hpp
+        observe/level.hpp
         observe/log.hpp
+        observe/spdlog.hpp
         resilient_client.hpp
         testing/scripted_transport.hpp
         testing/simulation/transport.hpp

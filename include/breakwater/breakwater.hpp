@@ -21,7 +21,9 @@
 #include <breakwater/fallback.hpp>
 #include <breakwater/hedge.hpp>
 #include <breakwater/keyed.hpp>
+#include <breakwater/observe/json_log.hpp>
 #include <breakwater/observe/log.hpp>
+#include <breakwater/observe/on_open.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/random.hpp>

@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,22 +51,18 @@ public:
         return std::move(kept->answer);
     }
 
-    /// Keeps an answer until `stale_until`, if it may be kept. In a store that others can read it is kept without its
-    /// URL, which may hold a secret; so there only an answer of the URL itself is, not one redirected to.
-    bool put(const Request& request, const CachedResponse& answer) const {
-        if (!is_storable(request.method, answer.response)) return false;
-        if (StoreType::is_deferred && answer.response.url != request.url) return false;
+    /// Keeps an answer until `stale_until`, if it may be kept; returns how many others the store says to have dropped
+    /// for it, or nothing if it is not kept. In a store that others can read it is kept without its URL, which may hold
+    /// a secret; so there only an answer of the URL itself is, not one redirected to.
+    std::optional<std::size_t> put(const Request& request, const CachedResponse& answer) const {
+        if (!is_storable(request.method, answer.response)) return {};
+        if (StoreType::is_deferred && answer.response.url != request.url) return {};
         const Duration ttl = std::max(answer.stale_until, answer.fresh_until) - store_.clock().now();
-        if (ttl <= Duration{0}) return false;
+        if (ttl <= Duration{0}) return {};
         const std::string key = key_of(request, request.method);
         const std::vector<std::string> vary = vary_names(answer.response.headers);
-        if (vary.empty()) {
-            store_.put(key, encode({answer, {}}), ttl);
-        } else {
-            store_.put(variant_of(key, vary, request), encode({answer, {}}), ttl);
-            store_.put(key, encode({{}, vary}), ttl);
-        }
-        return true;
+        if (vary.empty()) return put(key, {answer, {}}, ttl);
+        return put(variant_of(key, vary, request), {answer, {}}, ttl) + put(key, {{}, vary}, ttl);
     }
 
     /// Forgets what is kept for the URL of a request that may have changed it.
@@ -97,6 +95,14 @@ private:
         CachedResponse answer{};
         std::vector<std::string> vary{};
     };
+    std::size_t put(const std::string& key, const Kept& kept, Duration ttl) const {
+        if constexpr (std::is_void_v<decltype(store_.put(key, encode(kept), ttl))>) {
+            store_.put(key, encode(kept), ttl);
+            return 0;
+        } else {
+            return store_.put(key, encode(kept), ttl);
+        }
+    }
     std::optional<Kept> look(const std::string& key) const {
         const auto bytes = store_.get(key);
         return bytes ? decode(*bytes) : std::nullopt;

@@ -15,6 +15,7 @@
 #include <breakwater/store/memory.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -48,12 +49,14 @@ class CircuitBreaker {
     struct Shared {
         detail::Versions<Version> versions;
         const std::string name;
+        const std::size_t key_size;  // of the name's end, if it is one key's circuit
         const StoreType store;
         const std::shared_ptr<Cell> cell;
         const Error refusal;  // the one that all are copied from
         Random random;
 
         const Version& version() const noexcept { return versions.current(); }
+        std::string_view key() const noexcept { return std::string_view{name}.substr(name.size() - key_size); }
     };
 
 public:
@@ -62,7 +65,10 @@ public:
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
     explicit CircuitBreaker(Options options, StoreType store = StoreType{})
-        : shared_{build(std::move(options), std::move(store))} {}
+        : shared_{build(std::move(options), std::move(store), 0)} {}
+    /// One key's circuit among others of these options: called "name key", or as the key if there is no name.
+    CircuitBreaker(Options options, StoreType store, std::string_view key)
+        : shared_{build(of_key(std::move(options), key), std::move(store), key.size())} {}
 
     /// As the constructor, without throwing.
     static Result<CircuitBreaker> make(Options options, StoreType store = StoreType{}) {
@@ -84,6 +90,7 @@ public:
             adapt(next, fresh, old);
             return std::move(next);
         });
+        tell(*shared_, {.kind = EventKind::reconfigured});
         return {};
     }
 
@@ -97,8 +104,8 @@ public:
         const auto seed = next.options.seed;
         CircuitBreaker other{*this};
         other.shared_ =
-            std::shared_ptr<Shared>{new Shared{detail::Versions{std::move(next)}, shared_->name, shared_->store,
-                                               shared_->cell, shared_->refusal, Random{seed}}};
+            std::shared_ptr<Shared>{new Shared{detail::Versions{std::move(next)}, shared_->name, shared_->key_size,
+                                               shared_->store, shared_->cell, shared_->refusal, Random{seed}}};
         return other;
     }
 
@@ -133,7 +140,10 @@ public:
             }
             if (ticket_.generation == not_counted) return {};
             const typename Machine::Record record{ticket_, tally_of(outcome), shared->random()};
-            return shared->store.apply(Step{*shared->cell, *rules_, record}, now).transition();
+            const auto recorded = shared->store.apply(Step{*shared->cell, *rules_, record}, now);
+            const auto transition = recorded.transition();
+            if (transition) tell(*shared, event_of(*transition, recorded.open_for));
+            return transition;
         }
 
     private:
@@ -151,6 +161,7 @@ public:
         LazyNow now{clock()};
         const auto& [options, rules, layout] = shared_->version();
         const auto admission = shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
+        if (admission.transition) tell(*shared_, event_of(*admission.transition, admission.open_for));
         if (admission.admitted) return Permit{shared_, rules, admission.ticket};
         if (options.shadow) return Permit{shared_, rules, {.generation = not_counted}};
         if (refuses_all(shared_->store)) return fail(Error::refusal(Errc::store_unavailable, name()));
@@ -159,11 +170,14 @@ public:
 
     /// Refuses every call for `span`, by default until `reset` or another force; then the next call is a probe. Calls
     /// under way go on, and what they report changes nothing.
-    void force_open(Duration span = Duration::max()) const noexcept { command(force(CircuitState::open, span)); }
+    void force_open(Duration span = Duration::max()) const noexcept { force(CircuitState::open, span); }
     /// Admits every call for `span`, by default until `reset` or another force, and counts nothing.
-    void force_closed(Duration span = Duration::max()) const noexcept { command(force(CircuitState::closed, span)); }
+    void force_closed(Duration span = Duration::max()) const noexcept { force(CircuitState::closed, span); }
     /// Closes the circuit, ends a force and forgets all that was counted.
-    void reset() const noexcept { command(typename Machine::Reset{}); }
+    void reset() const noexcept {
+        command(typename Machine::Reset{});
+        tell(*shared_, {.kind = EventKind::circuit_forced});
+    }
 
     /// What to keep of the circuit when the process ends; `restore` goes on from there, `age` later. Saved while
     /// half-open, it comes back open and due for a probe. Restoring replaces whatever the circuit has learned before.
@@ -287,14 +301,20 @@ private:
         command(next.rules, typename Machine::Adapt{next.layout != old.layout ? &fresh : nullptr});
     }
 
-    static std::shared_ptr<Shared> build(Options options, StoreType store) {
+    static Options of_key(Options options, std::string_view key) {
+        if (!options.name.empty()) options.name += ' ';
+        options.name += key;
+        return options;
+    }
+    static std::shared_ptr<Shared> build(Options options, StoreType store, std::size_t key_size) {
         if (auto ok = detail::validate_in<StoreType>(options, "circuit_breaker"); !ok) throw_error(ok.error());
         std::string name = options.name;
         auto cell = store.template cell<Machine>("circuit", name, rules_of(options));
         Error refusal = Error::refusal(Errc::circuit_open, name);
         const auto seed = options.seed;
         return std::shared_ptr<Shared>{new Shared{detail::Versions{Version{std::move(options)}}, std::move(name),
-                                                  std::move(store), std::move(cell), std::move(refusal), Random{seed}}};
+                                                  key_size, std::move(store), std::move(cell), std::move(refusal),
+                                                  Random{seed}}};
     }
 
     [[gnu::noinline]] static void release(const Shared& shared, const Rules& rules,
@@ -325,12 +345,16 @@ private:
         lane.ticket_ = {.generation = not_counted};
         std::optional<Duration> delay;
         if (admission.retry_after != Duration::max()) delay = admission.retry_after;
-        call.emit({.kind = EventKind::would_refuse, .policy = name(), .code = Errc::circuit_open, .delay = delay});
+        call.emit(own({.kind = EventKind::would_refuse, .code = Errc::circuit_open, .delay = delay}));
         return proceed;
     }
 
-    static typename Machine::Force force(CircuitState to, Duration span) noexcept {
-        return {to, std::max(span, Duration{0})};
+    void force(CircuitState to, Duration span) const noexcept {
+        span = std::max(span, Duration{0});
+        command(typename Machine::Force{to, span});
+        std::optional<Duration> delay;
+        if (span != Duration::max()) delay = span;
+        tell(*shared_, {.kind = EventKind::circuit_forced, .delay = delay, .circuit = to});
     }
     void command(const auto& command) const noexcept { this->command(shared_->version().rules, command); }
     void command(const Rules& rules, const auto& command) const noexcept {
@@ -376,17 +400,34 @@ private:
     }
 
     [[gnu::noinline]] void report(auto& call, const typename Machine::Recorded& recorded) const noexcept {
-        if (recorded.late()) call.emit({.kind = EventKind::late_result, .policy = name()});
+        if (recorded.late()) call.emit(own({.kind = EventKind::late_result}));
         if (const auto transition = recorded.transition()) report(call, *transition, recorded.open_for);
     }
     [[gnu::noinline]] void report(auto& call, const CircuitTransition& transition, Duration open_for) const noexcept {
+        call.emit(own(event_of(transition, open_for)));
+    }
+
+    static Event event_of(const CircuitTransition& transition, Duration open_for) noexcept {
         switch (transition.to) {
-            case CircuitState::open:
-                call.emit({.kind = EventKind::circuit_opened, .policy = name(), .delay = open_for});
-                break;
-            case CircuitState::half_open: call.emit({.kind = EventKind::circuit_half_opened, .policy = name()}); break;
-            case CircuitState::closed: call.emit({.kind = EventKind::circuit_closed, .policy = name()}); break;
+            case CircuitState::open: return {.kind = EventKind::circuit_opened, .delay = open_for};
+            case CircuitState::half_open: return {.kind = EventKind::circuit_half_opened};
+            case CircuitState::closed: break;
         }
+        return {.kind = EventKind::circuit_closed};
+    }
+    /// As this circuit's.
+    Event own(const Event& event) const noexcept { return of(*shared_, event); }
+    static Event of(const Shared& shared, Event event) noexcept {
+        event.policy = shared.name;
+        event.key = shared.key();
+        return event;
+    }
+    /// What befalls the circuit outside a call.
+    [[gnu::noinline]] static void tell(const Shared& shared, Event event) noexcept {
+        const Observer& observer = shared.version().options.observer;
+        if (!observer) return;
+        event.at = shared.store.clock().now();
+        observer(of(shared, event));
     }
 
     std::shared_ptr<Shared> shared_;

@@ -65,7 +65,9 @@ public:
     Before settle(Lane& lane, Waiter& waiter) const noexcept { return lane.settle(waiter); }
     Result<T> answer(Lane& lane, auto& call) const {
         call.emit({.kind = EventKind::coalesced, .policy = name()});
-        return lane.answer();
+        Result<T> result = lane.answer();
+        if (result) call.source = Source::coalesced;
+        return result;
     }
     template <class U>
     After after(Lane& lane, auto&, Result<U>& result) const {

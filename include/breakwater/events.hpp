@@ -15,6 +15,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace breakwater {
 
@@ -165,5 +166,17 @@ private:
     std::shared_ptr<const std::function<void(const Event&)>> function_;
     std::string client_;
 };
+
+/// One observer made of several, which are told of each event in this order; those that are empty are left out. What
+/// one throws is kept from the others.
+template <std::convertible_to<Observer>... O>
+Observer observers(O... each) {
+    std::vector<Observer> all{std::move(each)...};
+    std::erase_if(all, [](const Observer& own) { return !own; });
+    if (all.empty()) return {};
+    return [all = std::move(all)](const Event& event) {
+        for (const Observer& own : all) own(event);
+    };
+}
 
 }  // namespace breakwater

@@ -3,6 +3,7 @@
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/source.hpp>
 
 #include <concepts>
 #include <functional>
@@ -81,6 +82,7 @@ public:
         if (result || call.has_own_fallback || !answers(result.error())) return done;
         call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
         answer_by(answer_, result);
+        if (result) call.source = Source::fallback;
         return done;
     }
 

@@ -8,6 +8,7 @@
 #include <breakwater/pipeline/coroutine_driver.hpp>
 #include <breakwater/pipeline/flight.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
 
@@ -24,7 +25,8 @@
 
 namespace breakwater {
 
-/// Watches a pipeline's calls: `Pipeline{Observe{on_event}, …}`. `client` is what their events call it.
+/// Watches a pipeline's calls: `Pipeline{Observe{on_event}, …}`, from here inwards. `client` is what their events call
+/// it.
 class Observe {
 public:
     struct Lane {};
@@ -205,7 +207,9 @@ public:
     template <class F>
     auto run(F&& function) const -> Result<GuardedValue<F, CallType>> {
         CallType call{clock_};
-        return drive(call, function);
+        auto result = drive(call, function);
+        report_end(call, result);
+        return result;
     }
 
     template <class F>
@@ -220,6 +224,7 @@ public:
         detail::begin_by(options, facts, call);
         auto result = drive(call, function);
         detail::end_by(options, call, result);
+        report_end(call, result);
         return result;
     }
 
@@ -285,6 +290,11 @@ private:
                       "callable that gives a Task to run_async");
         using T = GuardedValue<F, CallType>;
         return BlockingDriver<CallType, T, F, P...>{policies_, call, function}.run();
+    }
+
+    template <class T>
+    [[gnu::always_inline]] static void report_end(CallType& call, const Result<T>& result) {
+        if constexpr ((std::same_as<P, Observe> || ...)) detail::report_call_end(call, result);
     }
 
     template <class Flight, class F, class Options>

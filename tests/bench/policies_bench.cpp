@@ -77,6 +77,14 @@ BENCHMARK(clock_read);
 void guarded_no_op(benchmark::State& state) { run(state, stack(bw::ConsecutiveFailures{5})); }
 BENCHMARK(guarded_no_op);
 
+/// Of which nobody is told.
+void guarded_unobserved(benchmark::State& state) {
+    run(state, bw::Pipeline{bw::Observe{bw::Observer{}, "ledger"}, bw::Deadline{2s},
+                            bw::Retry{bw::RetryOptions<bw::FullJitter>{.max_retries = 3}},
+                            bw::CircuitBreaker<bw::ConsecutiveFailures>{{}}, bw::RateLimiter{plenty}});
+}
+BENCHMARK(guarded_unobserved);
+
 void tick_clock_read(benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(bw::TickClock{}.now());
 }
@@ -169,6 +177,7 @@ struct Ratio {
 
 constexpr Ratio ratios[] = {
     {"guarded no-op, in clock reads", "<= 1.4", "guarded_no_op", "clock_read"},
+    {"guarded no-op with an empty observer, in ones without", "<= 1.05", "guarded_unobserved", "guarded_no_op"},
     {"one TickClock reading, in clock reads", "", "tick_clock_read", "clock_read"},
     {"guarded no-op by TickClock, in clock reads", "<= 0.55", "guarded_by_ticks", "clock_read"},
     {"open refusal by TickClock, in clock reads", "<= 0.5", "breaker_open_by_ticks", "clock_read"},

@@ -262,7 +262,8 @@ TEST_CASE("events tell the way of a call, and an observer that throws breaks not
     int calls = 0;
     CHECK(run(guard, [&]() -> bw::Result<int> { return ++calls < 2 ? failing() : 1; }));
     using enum bw::EventKind;
-    CHECK(seen == std::vector{attempt_started, attempt_ended, retry_scheduled, attempt_started, attempt_ended});
+    CHECK(seen ==
+          std::vector{attempt_started, attempt_ended, retry_scheduled, attempt_started, attempt_ended, call_ended});
 }
 
 namespace {

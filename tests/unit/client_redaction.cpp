@@ -1,5 +1,6 @@
 // Secrets are put everywhere, and everything a client says is searched for them.
 #include <breakwater/client/from_json.hpp>
+#include <breakwater/observe/json_log.hpp>
 #include <breakwater/observe/log.hpp>
 #include <catch_shim.hpp>
 #include <unit/scripted_client.hpp>
@@ -28,8 +29,10 @@ public:
     bw::Observer observer() {
         return bw::Observer{[this](const bw::Event& event) {
             hear(bw::log_line(event));
-            hear(event.policy);
-            hear(event.subject);
+            hear(bw::json_line(event, bw::Level::info));
+            for (const std::string_view words :
+                 {event.client, event.policy, event.key, event.subject, event.tag, event.correlation_id})
+                hear(words);
         }};
     }
     void hear(std::string_view words) { heard_.append(words).append("\n"); }
@@ -93,7 +96,9 @@ TEST_CASE("no secret is in any error, log line, event or snapshot, whatever the 
                                                    {"Token", Ear::secret("query")},
                                                    {"signature", Ear::token("sig")},
                                                    {"ticket", Ear::token("ticket")}},
-                                         .headers = {{"Proxy-Authorization", "Basic " + Ear::token("proxy")}}};
+                                         .headers = {{"Proxy-Authorization", "Basic " + Ear::token("proxy")}},
+                                         .correlation_id = "order " + Ear::token("pin"),
+                                         .tag = "ticket=" + Ear::token("ticket")};
         const auto echoing = [](int status) {
             return bw::ScriptedAnswer{
                 [status](const bw::Request& request) -> bw::Result<Response> { return echo(request, status); }};

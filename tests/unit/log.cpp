@@ -2,12 +2,15 @@
 #include <catch_shim.hpp>
 #include <unit/scripted_client.hpp>
 
+#include <optional>
 #include <ostream>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bw = breakwater;
@@ -24,11 +27,12 @@ bw::Response answer(int status, bw::Headers headers = {}) { return {.status = st
 
 /// A client on a manual clock whose log is a list of lines.
 struct Logged {
-    explicit Logged(bw::ClientOptions options) {
+    explicit Logged(bw::ClientOptions options, bw::LogOptions how = {}) {
         options.name = "dairy_supplier";
         options.base_url = "http://dairy.test";
         options.retry.backoff = {.base = 1300ms, .multiplier = 1, .cap = 2s, .jitter = bw::Jitter::none};
-        options.observer = bw::request_log([lines = lines](std::string_view line) { lines->emplace_back(line); });
+        options.observer =
+            bw::request_log([lines = lines](std::string_view line) { lines->emplace_back(line); }, std::move(how));
         service.on_elapse([clock = clock](bw::Duration took) { clock.advance(took); });
         client.emplace(std::move(options), service, bw::MemoryStore{clock});
     }
@@ -133,10 +137,15 @@ TEST_CASE("a redirect is told, and a cancelled call is") {
 }
 
 TEST_CASE("a log line never holds a control character, whatever the call is named") {
-    bw::Event event{.kind = bw::EventKind::circuit_closed, .policy = "dairy\nforged\x1b[2J\x7f"};
     std::ostringstream out;
-    bw::request_log(out)(event);
-    CHECK(out.str() == "circuit dairy forged [2J : closed\n");
+    const bw::Observer observer = bw::request_log(out);
+    observer({.kind = bw::EventKind::circuit_closed, .policy = "dairy\nforged\x1b[2J\x7f"});
+    observer({.kind = bw::EventKind::circuit_closed, .policy = "\u009b2J \u2028 \xff \xe2\x82 Käse"});
+    observer({.kind = bw::EventKind::cache_hit, .subject = "GET /x", .correlation_id = "a]\r\n[b", .status = 200});
+    CHECK(out.str() ==
+          "circuit dairy\\x0aforged\\x1b[2J\\x7f: closed\n"
+          "circuit \\xc2\\x9b2J \\xe2\\x80\\xa8 \\xff \\xe2\\x82 Käse: closed\n"
+          "GET /x -> 200 from cache [a]\\x0d\\x0a[b]\n");
 }
 
 TEST_CASE("the log goes to a stream in whole lines, from any thread") {
@@ -167,13 +176,139 @@ TEST_CASE("a sink that throws breaks neither the call nor the log") {
     CHECK(told == 2);
 }
 
-TEST_CASE("what a request log leaves out has no line") {
-    for (const auto kind : {bw::EventKind::attempt_started, bw::EventKind::permit_refused, bw::EventKind::cache_stored,
-                            bw::EventKind::late_result}) {
-        CHECK(bw::log_line({.kind = kind}).empty());
+TEST_CASE("every event has a line of its own, which says what it knows") {
+    using enum bw::EventKind;
+    bw::Event event{.policy = "ledger", .subject = "GET /x", .attempt = 2, .max_attempts = 4};
+    event.code = Errc::rate_limited;
+    event.delay = 1300ms;
+    event.took = 12ms;
+    event.limit = 7;
+    event.count = 3;
+    event.circuit = bw::CircuitState::open;
+    const std::vector<std::pair<bw::EventKind, std::string>> lines{
+        {attempt_started, "GET /x: attempt 2/4"},
+        {attempt_ended, "GET /x -> the rate limit is reached (12 ms) attempt 2/4"},
+        {permit_refused, "GET /x: refused by ledger: the rate limit is reached, try again in 1.3 s"},
+        {would_refuse, "GET /x: would be refused by circuit ledger (shadow)"},
+        {limit_changed, "limit ledger: 7 calls in flight"},
+        {hedge_sent, "GET /x: hedged after 1.3 s, attempt 2/4"},
+        {hedge_won, "GET /x: the hedge has won, attempt 2/4"},
+        {hedge_lost, "GET /x: the hedge has lost, attempt 2/4"},
+        {circuit_forced, "circuit ledger: forced open for 1.3 s"},
+        {late_result, "circuit ledger: a late result, not counted"},
+        {cache_stored, "GET /x: kept in the cache for 1.3 s"},
+        {cache_evicted, "GET /x: the cache dropped 3 others for it"},
+        {coalesced, "GET /x -> another call's answer"},
+        {reconfigured, "ledger: reconfigured"},
+        {store_degraded, "store ledger: no answer, policies go on alone (GET /x)"},
+        {store_lost, "store ledger: has forgotten what it kept (GET /x)"},
+        {store_rejoined, "store ledger: answers again"},
+        {store_unheard, "store ledger: changes are not told at once (GET /x)"},
+        {store_other_layout, "store: others keep ledger in another layout (GET /x)"},
+        {store_cache_off, "store ledger: keeps no answers (GET /x)"},
+        {store_unreadable, "store: what it keeps for ledger cannot be read (GET /x)"}};
+    for (const auto& [kind, line] : lines) {
+        event.kind = kind;
+        CHECK(bw::log_line(event) == line);
     }
-    CHECK(bw::log_line({.kind = bw::EventKind::attempt_ended, .code = Errc::http_status}).empty());
-    CHECK(bw::log_line({.kind = bw::EventKind::call_ended, .status = 200}).empty());
+    std::set<std::string> all;
+    for (unsigned kind = 0; kind <= static_cast<unsigned>(call_ended); ++kind) {
+        event.kind = static_cast<bw::EventKind>(kind);
+        all.insert(bw::log_line(event));
+    }
+    CHECK(all.size() == static_cast<unsigned>(call_ended) + 1);
+    event.circuit.reset();
+    event.kind = circuit_forced;
+    CHECK(bw::log_line(event) == "circuit ledger: reset");
+    CHECK(bw::log_line({.kind = reconfigured, .client = "dairy"}) == "dairy: reconfigured");
+    CHECK(bw::log_line({.kind = call_ended,
+                        .subject = "GET /x",
+                        .attempt = 1,
+                        .status = 200,
+                        .took = 12ms,
+                        .source = bw::Source::network}) == "GET /x -> 200 after 12 ms, 1 attempt, from network");
+    CHECK(bw::log_line({.kind = permit_refused, .code = Errc::deadline_too_near}) ==
+          "call: refused: the deadline is too near for another attempt");
+}
+
+TEST_CASE("the correlation id stands at the end of a call's lines") {
+    Logged log{{}};
+    log.service.add({answer(200), 10ms});
+    CHECK(log.client->get("/inventory", {.correlation_id = "order-81"}));
+    CHECK(*log.lines == Lines{"GET /inventory -> 200 (10 ms) attempt 1/4 [order-81]"});
+}
+
+TEST_CASE("a sink may be told the level, and lines of a lower one than asked for are left out") {
+    using enum bw::EventKind;
+    using bw::Level;
+    std::vector<std::pair<Level, std::string>> told;
+    const auto sink = [&](Level level, std::string_view line) { told.emplace_back(level, line); };
+    for (const Level least : {Level::debug, Level::info, Level::warning, Level::error}) {
+        const bw::Observer observer = bw::request_log(sink, {.least = least});
+        told.clear();
+        observer({.kind = hedge_won});
+        observer({.kind = circuit_closed});
+        observer({.kind = limiter_paused, .delay = 1s});
+        observer({.kind = circuit_opened, .delay = 1s});
+        REQUIRE(told.size() == 4 - static_cast<std::size_t>(least));
+        for (std::size_t i = 0; i < told.size(); ++i)
+            CHECK(told[i].first == static_cast<Level>(static_cast<std::size_t>(least) + i));
+    }
+}
+
+TEST_CASE("how much an event matters is decided by how it ended, too") {
+    using enum bw::EventKind;
+    using bw::Level;
+    CHECK(bw::level_of({.kind = attempt_ended}) == Level::info);
+    CHECK(bw::level_of({.kind = attempt_ended, .code = Errc::http_status}) == Level::debug);
+    CHECK(bw::level_of({.kind = call_ended}) == Level::debug);
+    CHECK(bw::level_of({.kind = call_ended, .code = Errc::http_status}) == Level::error);
+    CHECK(bw::level_of({.kind = call_ended, .code = Errc::cancelled}) == Level::info);
+    CHECK(to_string(Level::debug) == "debug");
+    CHECK(to_string(Level::info) == "info");
+    CHECK(to_string(Level::warning) == "warning");
+    CHECK(to_string(Level::error) == "error");
+}
+
+TEST_CASE("each attempt is told before and after if that is asked for") {
+    Logged log{{}, {.attempts = true}};
+    log.service.add({answer(500), 40ms});
+    log.service.add({answer(200), 11ms});
+    CHECK(log.client->get("/inventory"));
+    CHECK(*log.lines == Lines{"GET /inventory: attempt 1/4", "GET /inventory -> 500 (40 ms) attempt 1/4",
+                              "GET /inventory -> 500 (40 ms) attempt 1/4, next in 1.3 s", "GET /inventory: attempt 2/4",
+                              "GET /inventory -> 200 (11 ms) attempt 2/4"});
+}
+
+TEST_CASE("a function may say which level an event has, or leave it out") {
+    using enum bw::EventKind;
+    using bw::Level;
+    std::vector<std::pair<Level, std::string>> told;
+    const bw::Observer observer =
+        bw::request_log([&](Level level, std::string_view line) { told.emplace_back(level, line); },
+                        {.attempts = true, .level = [](const bw::Event& event) -> std::optional<Level> {
+                             if (event.kind == circuit_closed) return std::nullopt;
+                             if (event.kind == circuit_opened) throw std::runtime_error{"no idea"};
+                             return event.kind == hedge_won ? Level::error : Level::debug;
+                         }});
+    for (const auto kind : {circuit_closed, circuit_opened, hedge_won, hedge_lost, attempt_started})
+        observer({.kind = kind, .attempt = 1});
+    CHECK(told == std::vector<std::pair<Level, std::string>>{{Level::error, "call: the hedge has won, attempt 1"},
+                                                             {Level::info, "call: attempt 1"}});
+}
+
+TEST_CASE("a sink may come back to the client whose line it is told") {
+    Logged log{{}};
+    for (int i = 0; i < 2; ++i) log.service.add({answer(200), 11ms});
+    bw::ClientOptions options = log.client->options();
+    options.observer = bw::request_log([&](std::string_view line) {
+        log.lines->emplace_back(line);
+        if (line.find("/outer") != line.npos) CHECK(log.client->get("/inner"));
+    });
+    CHECK(log.client->reconfigure(options));
+    CHECK(log.client->get("/outer"));
+    CHECK(*log.lines == Lines{"dairy_supplier: reconfigured", "GET /outer -> 200 (11 ms) attempt 1/4",
+                              "GET /inner -> 200 (11 ms) attempt 1/4"});
 }
 
 TEST_CASE("a retry that the budget refuses is one line: the last answer, and why it is not asked again") {

@@ -6,6 +6,7 @@
 #include <breakwater/circuit_breaker/tags.hpp>
 #include <breakwater/circuit_breaker/trip.hpp>
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/events.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/result.hpp>
 
@@ -75,6 +76,10 @@ struct CircuitBreakerOptions {
 
     /// Seed of `recovery_growth.jitter`, for repeatable tests. Default: different in each process.
     std::optional<std::uint64_t> seed{};
+
+    /// Told of what befalls the circuit outside a pipeline's calls: by hand, by a `Permit`, by `reconfigure`. Default:
+    /// nobody; of a client's circuit, who observes the client.
+    Observer observer{};
 };
 
 template <TripRule Trip>

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -79,7 +80,10 @@ private:
         const Instant fresh_until = clock_.now() + lifetime;
         CachedResponse kept{response, fresh_until, fresh_until + stale};
         kept.response.timeline.clear();
-        if (cache_.put(call.request, kept)) call.emit({.kind = EventKind::cache_stored, .delay = lifetime});
+        const auto evicted = cache_.put(call.request, kept);
+        if (!evicted) return;
+        call.emit({.kind = EventKind::cache_stored, .delay = lifetime});
+        if (*evicted > 0) call.emit({.kind = EventKind::cache_evicted, .count = static_cast<std::uint32_t>(*evicted)});
     }
 
     ResponseCache<StoreType> cache_;

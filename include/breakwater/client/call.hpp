@@ -9,7 +9,8 @@
 #include <breakwater/timeline.hpp>
 
 #include <memory>
-#include <string>
+#include <string_view>
+#include <utility>
 
 namespace breakwater {
 
@@ -18,15 +19,19 @@ template <Clock C>
 class HttpCall : public Call<C> {
 public:
     HttpCall(const C& clock, Request req, const RequestOptions& opts)
-        : Call<C>{clock}, request{std::move(req)}, options{opts}, began{this->now()} {}
+        : Call<C>{clock}, request{std::move(req)}, options{opts} {
+        this->began = this->now();
+    }
 
     Request request;
     const RequestOptions& options;
-    const Instant began;
     Timeline timeline{};
     bool is_cached = false;                   ///< The cache may answer it.
     Download* download = nullptr;             ///< Where a good answer's body goes, if not into the response.
     std::shared_ptr<const Response> stale{};  ///< An answer past its lifetime that may stand in for an error.
+
+    /// For rules. Events show it without secrets, as `facts` has it.
+    std::string_view tag() const noexcept { return options.tag; }
 
     /// As any call does, but an attempt's end also tells the status of a good answer.
     void emit(Event event) noexcept {

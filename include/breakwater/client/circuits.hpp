@@ -51,6 +51,9 @@ public:
     const Others* others() const noexcept { return has_others_ ? &*others_ : nullptr; }
 
     std::string_view name() const noexcept { return own_.name(); }
+    std::string_view key(const Lane& lane) const noexcept {
+        return lane.is_own ? std::string_view{} : others_->key(lane.other);
+    }
     [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
         return !has_others_ && own_.glance(lane.own, call);
     }

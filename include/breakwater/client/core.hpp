@@ -4,6 +4,7 @@
 #include <breakwater/client/stack.hpp>
 #include <breakwater/detail/invalid_option.hpp>
 #include <breakwater/detail/validate_in.hpp>
+#include <breakwater/events.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
 #include <breakwater/transport/transport.hpp>
@@ -80,7 +81,7 @@ private:
     const TransportType transport_;
     const StoreType store_;
     std::stop_source calls_;
-    std::mutex change_mutex_;
+    std::recursive_mutex change_mutex_;  // an observer that is told of the store by then may come again
     mutable std::mutex stack_mutex_;  // of the pointer alone
     std::shared_ptr<const Stack> stack_;
 };
@@ -114,13 +115,17 @@ Result<void> ClientCore<TransportType, StoreType, Policies>::reconfigure(Options
     if (auto ok = check(options); !ok) return ok;
     options = Stack::completed(std::move(options));
     std::shared_ptr<const Stack> old;  // holds functions of the user's: destroyed with nothing held
-    const std::scoped_lock one_at_a_time{change_mutex_};
-    old = stack();
-    if (auto ok = same_names(old->options, options); !ok) return ok;
-    auto next = std::make_shared<const Stack>(std::move(options), store_, old.get());
-    next->adapt();
-    const std::scoped_lock lock{stack_mutex_};
-    stack_ = std::move(next);
+    std::shared_ptr<const Stack> next;
+    {
+        const std::scoped_lock one_at_a_time{change_mutex_};
+        old = stack();
+        if (auto ok = same_names(old->options, options); !ok) return ok;
+        next = std::make_shared<const Stack>(std::move(options), store_, old.get());
+        next->adapt();
+        const std::scoped_lock lock{stack_mutex_};
+        stack_ = next;
+    }
+    next->observer({.kind = EventKind::reconfigured, .at = store_.clock().now()});
     return {};
 }
 

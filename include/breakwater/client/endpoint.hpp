@@ -75,6 +75,7 @@ public:
     }
 
     std::string_view name() const noexcept { return "endpoint"; }
+    std::string_view key(const Lane& lane) const noexcept { return is_on_ ? limiters_->key(lane) : std::string_view{}; }
     Before before(Lane& lane, auto& call) const noexcept {
         if (!is_on_) return proceed;
         if (!lane.has_key()) limiters_->place_under(lane, endpoint(call.request));

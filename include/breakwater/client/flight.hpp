@@ -9,6 +9,7 @@
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/resume_on.hpp>
@@ -18,6 +19,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -57,7 +59,11 @@ public:
         CallType& call = call_.emplace(core_->store().clock(), std::move(request_), options_);
         call.stop = stop;
         call.set_observer(stack_->observer);
-        facts_ = {.subject = subject_, .tag = options_.tag, .correlation_id = options_.correlation_id};
+        facts_.subject = subject_;
+        if (call.is_observed()) {
+            facts_.tag = shown(options_.tag, shown_tag_);
+            facts_.correlation_id = shown(options_.correlation_id, shown_correlation_id_);
+        }
         call.facts = &facts_;
         call.only_once = !is_resendable(call.request);
         call.download = download_.get();
@@ -104,12 +110,18 @@ public:
             if (result.error().exception()) redact(result.error(), stack_->redaction, call.request);
             result.error().set_attempts(call.attempt).set_subject(subject_).set_timeline(std::move(call.timeline));
         }
-        report_end(call, result);
+        if (result) call.source = result->source;
+        detail::report_call_end(call, result, result ? std::optional{result->status} : std::nullopt);
         if (!download_ || !result || !result->is_success() || result->source != Source::network) return;
         if (auto ok = download_->keep(); !ok) result = fail(std::move(ok.error().set_subject(subject_)));
     }
 
 private:
+    /// The words without secrets, in `own` if there are any.
+    std::string_view shown(std::string_view words, std::string& own) const {
+        return stack_->redaction.is_telling(words) ? own = stack_->redaction.text(words) : words;
+    }
+
     /// Each redirect takes a permit of its own.
     auto hop_permits() const {
         return [this](const Request& next) -> Result<void> {
@@ -124,30 +136,14 @@ private:
         return answer;
     }
 
-    static void report_end(CallType& call, const Result<Response>& result) {
-        if (!call.is_observed()) return;
-        const Duration took = call.now() - call.began;
-        if (result) {
-            call.emit(
-                {.kind = EventKind::call_ended, .status = result->status, .took = took, .source = result->source});
-        } else {
-            const Error& error = result.error();
-            call.emit({.kind = EventKind::call_ended,
-                       .policy = error.policy(),
-                       .code = error.code(),
-                       .status = error.status(),
-                       .delay = error.retry_after(),
-                       .took = took,
-                       .stopped_by = error.stopped_by()});
-        }
-    }
-
     CoreHandle core_;
     std::shared_ptr<const Stack> stack_;
     Request request_;
     std::string subject_;
     OptionsHandle options_;
     std::optional<detail::EitherStop> stop_;
+    std::string shown_tag_;
+    std::string shown_correlation_id_;
     CallFacts facts_{};
     std::unique_ptr<Download> download_;
     std::optional<CallType> call_;

@@ -87,7 +87,7 @@ struct ClientStack {
               HedgePolicy{hedge_of(options, store, before)},
               ForecastPolicy{forecast_of(options, store, before)},
               ThrottlePolicy{throttle_of(options, store, before)},
-              Circuits{options.circuit_breaker, circuits_of(options, redaction), options.base_url, store,
+              Circuits{circuit_of(options, observer), circuits_of(options, redaction), options.base_url, store,
                        before == nullptr ? nullptr : &before->circuits()},
               ClientBulkheadPolicy{options.name, options.bulkhead,
                                    before == nullptr ? nullptr : &before->bulkhead_policy()},
@@ -196,6 +196,11 @@ private:
         if (!options.adaptive_limit) return {};
         if (before != nullptr && before->adaptive_limit() != nullptr) return *before->adaptive_limit();
         return AdaptiveLimit<>{*options.adaptive_limit};
+    }
+    static CircuitBreakerOptions<typename Policies::Trip> circuit_of(const Options& options, const Observer& observer) {
+        auto circuit = options.circuit_breaker;
+        if (!circuit.observer) circuit.observer = observer;
+        return circuit;
     }
     // Keys are shown in events and errors.
     static CircuitKeyOptions circuits_of(const Options& options, const Redaction& words) {

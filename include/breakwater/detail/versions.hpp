@@ -23,7 +23,7 @@ public:
         update([&](const T&) -> T&& { return std::move(next); });
     }
     /// Publishes what `make(current)` returns. One at a time: what `make` does to a state on the way is done in the
-    /// order of the versions.
+    /// order of the versions. An observer that is told of the store by then may come here again.
     template <class F>
     void update(F make) {
         const std::scoped_lock lock{mutex_};
@@ -32,7 +32,7 @@ public:
     }
 
 private:
-    std::mutex mutex_;
+    std::recursive_mutex mutex_;
     std::forward_list<T> kept_;
     std::atomic<const T*> current_;
 };

@@ -25,6 +25,7 @@ public:
     std::string_view name() const noexcept { return keyed_.name(); }
     const auto& options() const noexcept { return keyed_.options(); }
     const auto& clock() const noexcept { return keyed_.clock(); }
+    std::string_view key(const Lane& lane) const noexcept { return keyed_.key(lane); }
 
     Before before(Lane& lane, auto& call) const noexcept {
         if (!lane.has_key()) {

@@ -212,6 +212,9 @@ public:
         typename Breaker::Lane own_;
     };
 
+    std::string_view key(const Lane& lane) const noexcept {
+        return lane.has_key() ? lane.pin_.label() : std::string_view{};
+    }
     /// Lets the call pass under this key; to be called before `before`, once for each passage.
     void place_under(Lane& lane, std::string_view key) const noexcept { lane.pin_ = find_or_insert(key); }
 
@@ -290,9 +293,7 @@ private:
     }
 
     static Breaker circuit(std::string_view key, const Options& options, const StoreType& cells) {
-        auto own = options.each;
-        own.name = own.name.empty() ? std::string{key} : own.name.append(" ").append(key);
-        return Breaker{std::move(own), cells};
+        return Breaker{options.each, cells, key};
     }
 
     Pin find_or_insert(std::string_view key) const noexcept { return find_or_insert(shared(), key); }

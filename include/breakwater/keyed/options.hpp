@@ -38,11 +38,11 @@ template <TripRule Trip>
 bool are_same(const CircuitBreakerOptions<Trip>& a, const CircuitBreakerOptions<Trip>& b) {
     if constexpr (std::equality_comparable<Trip>) {
         const auto& [name, trip, timeout, probes, threshold, lease, counts_after, classify, growth, ramp, tags, shadow,
-                     seed] = a;  // all of them, or it does not compile
+                     seed, observer] = a;  // all of them, or it does not compile
         return !classify && !b.classify && name == b.name && trip == b.trip && timeout == b.recovery_timeout &&
                probes == b.half_open_probes && threshold == b.success_threshold && lease == b.probe_lease &&
                counts_after == b.deadline_counts_after && growth == b.recovery_growth && ramp == b.ramped_close &&
-               tags == b.uncounted_tags && shadow == b.shadow && seed == b.seed;
+               tags == b.uncounted_tags && shadow == b.shadow && seed == b.seed && observer == b.observer;
     } else {
         return false;
     }

@@ -219,6 +219,9 @@ public:
         std::uint64_t permit_ = 0;  // 1 + the number of attempts made when it was taken; 0 if there is none
     };
 
+    std::string_view key(const Lane& lane) const noexcept {
+        return lane.has_key() ? lane.pin_.label() : std::string_view{};
+    }
     /// Lets the call pass under this key; to be called before `before`, once for each passage.
     void place_under(Lane& lane, std::string_view key) const noexcept {
         LazyNow now{clock()};
@@ -308,7 +311,7 @@ private:
     void tell_of_pause(const Pin& pin, Duration paused, auto& call) const noexcept {
         if (paused <= Duration{0}) return;
         const KeyedName whose{name(), pin.label()};
-        call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .delay = paused});
+        call.emit({.kind = EventKind::limiter_paused, .policy = whose.text(), .key = pin.label(), .delay = paused});
     }
 
     std::shared_ptr<Tables> tables_;

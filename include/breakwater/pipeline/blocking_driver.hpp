@@ -176,7 +176,7 @@ private:
         while (before.kind == Before::Kind::wait) {
             if (!call_.may_wait() || call_.remaining() <= before.delay) return refusal(frame, before);
             if (auto ended = wait(before.delay)) return ended;
-            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = before.delay});
+            detail::report_wait(call_, policy<I>(), frame.lane, before.delay);
             if (auto refused = reask(frame.outer)) return refused;
             before = policy<I>().before(frame.lane, call_);
         }
@@ -201,10 +201,7 @@ private:
         }
         if (before.kind == Before::Kind::answer) return {};
         if (before.kind == Before::Kind::reject) return is_over() ? detail::why_over(call_) : refusal(frame, before);
-        if (call_.is_observed()) {
-            const Duration waited = call_.now() - began;
-            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
-        }
+        if (call_.is_observed()) detail::report_wait(call_, policy<I>(), frame.lane, call_.now() - began);
         call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
         return reask(frame.outer);
     }

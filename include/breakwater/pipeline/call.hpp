@@ -3,6 +3,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/source.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -52,18 +53,20 @@ public:
     Instant attempt_began = Instant::max();  ///< `max()` if nobody needed to know.
     Instant attempt_deadline =
         Instant::max();           ///< When the attempt has to be over: its timeout, or the end of a probe's lease.
+    Instant began{};              ///< When the call began; only kept by clients and for observers.
     Duration attempt_took{};      ///< Of the attempt made last; only kept by clients and for observers.
     Duration attempt_expected{};  ///< What another attempt is expected to take; 0 if no forecast tells.
     const std::stop_token* stop = nullptr;
     const Observer* observer = nullptr;  ///< Null, or not empty.
     const CallFacts* facts = nullptr;
-    std::uint64_t number = 0;           ///< In this process, from 1; 0 if nobody watches.
+    std::uint64_t number = 0;           ///< In this process, from 1; 0 if nobody observes.
     unsigned attempt = 0;               ///< The attempt under way or made last; 0 before the first.
     unsigned max_attempts = 0;          ///< 0: nothing limits or retries.
     bool has_own_fallback : 1 = false;  ///< The call brings a fallback of its own.
     bool probing : 1 = false;           ///< The attempt holds a half-open circuit's probe: it must not wait.
     bool only_once : 1 = false;         ///< Not `CallOptions::resendable`.
     bool is_hedge : 1 = false;          ///< The attempt is made beside another one of the call: it must not wait.
+    Source source = Source::network;    ///< Of the call's result: what has answered in place of an attempt.
 
     bool may_wait() const noexcept { return !probing && !is_hedge; }
     /// Whether another attempt may be made beside one that is under way.
@@ -110,7 +113,9 @@ public:
     void set_observer(const Observer& watcher) noexcept {
         if (!watcher) return;
         observer = &watcher;
-        if (number == 0) number = next_call_number();
+        if (number != 0) return;
+        number = next_call_number();
+        began = now();
     }
     bool is_observed() const noexcept { return observer != nullptr; }
 

@@ -5,7 +5,9 @@
 #include <breakwater/fallback.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/callable.hpp>
+#include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/source.hpp>
 
 #include <optional>
 #include <stop_token>
@@ -31,6 +33,7 @@ void end_by(const CallOptions<T>& options, AnyCall& call, Result<T>& result) {
     if (result || !options.fallback || !fallback_by_default(result.error())) return;
     call.emit({.kind = EventKind::fallback_used, .code = result.error().code()});
     answer_by(options.fallback, result);
+    if (result) call.source = Source::fallback;
 }
 
 }  // namespace detail
@@ -91,7 +94,10 @@ public:
     }
     const auto& policies() const noexcept { return guard_.policies(); }
     decltype(auto) attempt(AnyCall& call) { return detail::invoke_with(function_, call); }
-    void end(AnyCall& call, Result<Value>& result) const { options_.end(call, result); }
+    void end(AnyCall& call, Result<Value>& result) const {
+        options_.end(call, result);
+        detail::report_call_end(call, result);
+    }
 
 private:
     Pipeline guard_;

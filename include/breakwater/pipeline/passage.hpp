@@ -231,7 +231,7 @@ private:
     [[gnu::noinline]] Next ask_again() {
         for (;;) {
             if (is_over()) return end<I>(detail::why_over(call_));
-            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = delay_});
+            detail::report_wait(call_, policy<I>(), slot<I>().lane, delay_);
             if (auto refused = reask(std::make_index_sequence<I - First>{})) return end<I>(*std::move(refused));
             const Before before = policy<I>().before(slot<I>().lane, call_);
             if (before.kind == Before::Kind::proceed) return enter_late<I + 1>();
@@ -248,10 +248,7 @@ private:
         own.waiter.reset();
         if (before.kind == Before::Kind::answer) return answer<I>();
         if (before.kind == Before::Kind::reject) return is_over() ? end<I>(detail::why_over(call_)) : refuse<I>(before);
-        if (call_.is_observed()) {
-            const Duration waited = call_.now() - began_;
-            call_.emit({.kind = EventKind::limiter_waited, .policy = name_of(policy<I>()), .delay = waited});
-        }
+        if (call_.is_observed()) detail::report_wait(call_, policy<I>(), own.lane, call_.now() - began_);
         call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
         if (auto refused = reask(std::make_index_sequence<I - First>{})) return end<I>(*std::move(refused));
         return enter_late<I + 1>();

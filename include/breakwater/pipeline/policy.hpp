@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 namespace breakwater {
@@ -57,7 +58,8 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 /// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly
 ///   once for each passage inwards. Must not throw.
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
-///   `before` asked. `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events.
+///   `before` asked. `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events, and
+///   `key(lane)` whom it tells the call by.
 ///
 /// ```
 /// struct Archetype {
@@ -90,6 +92,17 @@ std::string_view name_of(const P& policy) noexcept {
                       { policy.name() } -> std::convertible_to<std::string_view>;
                   })
         return policy.name();
+    else
+        return {};
+}
+
+/// The key by which a policy tells this call from others; empty if it does not.
+template <class P>
+std::string_view lane_key(const P& policy, const typename P::Lane& lane) noexcept {
+    if constexpr (requires {
+                      { policy.key(lane) } -> std::convertible_to<std::string_view>;
+                  })
+        return policy.key(lane);
     else
         return {};
 }

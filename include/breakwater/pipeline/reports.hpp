@@ -4,6 +4,7 @@
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -39,10 +40,18 @@ Error refusal_of(const P& policy, typename P::Lane& lane, AnyCall& call, const B
     if (call.is_observed()) {
         call.emit({.kind = EventKind::permit_refused,
                    .policy = name_of(policy),
+                   .key = lane_key(policy, lane),
                    .code = error.code(),
                    .delay = error.retry_after()});
     }
     return error;
+}
+
+/// The call has waited for a permit of the policy.
+template <class P>
+void report_wait(auto& call, const P& policy, const typename P::Lane& lane, Duration waited) {
+    call.emit(
+        {.kind = EventKind::limiter_waited, .policy = name_of(policy), .key = lane_key(policy, lane), .delay = waited});
 }
 
 // Of an observed call's attempt.
@@ -57,6 +66,28 @@ void report_end(auto& call, const Result<T>& result) {
     if (result) return call.emit({.kind = EventKind::attempt_ended, .took = took});
     const Error& error = result.error();
     call.emit({.kind = EventKind::attempt_ended, .code = error.code(), .status = error.status(), .took = took});
+}
+
+template <class T>
+[[gnu::noinline]] void report_observed_end(auto& call, const Result<T>& result, std::optional<int> status) {
+    const Duration took = call.now() - call.began;
+    if (result)
+        return call.emit({.kind = EventKind::call_ended, .status = status, .took = took, .source = call.source});
+    const Error& error = result.error();
+    call.emit({.kind = EventKind::call_ended,
+               .policy = error.policy(),
+               .code = error.code(),
+               .status = error.status(),
+               .delay = error.retry_after(),
+               .took = took,
+               .stopped_by = error.stopped_by()});
+}
+/// The call is over. `status` is that of a good answer.
+template <class T>
+[[gnu::always_inline]] inline void report_call_end(auto& call, const Result<T>& result,
+                                                   std::optional<int> status = {}) {
+    if (call.is_observed()) [[unlikely]]
+        report_observed_end(call, result, status);
 }
 
 }  // namespace breakwater::detail

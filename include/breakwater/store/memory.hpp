@@ -103,10 +103,12 @@ public:
         return cell.peek();
     }
 
-    /// Keeps `value` for `ttl` in place of any earlier one. A value larger than the whole bound is not kept.
-    void put(std::string_view key, std::string value, Duration ttl) const {
-        if (ttl <= Duration{0}) return erase(key);
-        world_->blobs.put(key, std::move(value), ttl);
+    /// Keeps `value` for `ttl` in place of any earlier one. A value larger than the whole bound is not kept. Returns
+    /// how many others were dropped to make room.
+    std::size_t put(std::string_view key, std::string value, Duration ttl) const {
+        if (ttl > Duration{0}) return world_->blobs.put(key, std::move(value), ttl);
+        erase(key);
+        return 0;
     }
     /// The value, or null if there is none or its time has passed.
     std::shared_ptr<const std::string> get(std::string_view key) const { return world_->blobs.get(key); }

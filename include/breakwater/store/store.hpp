@@ -154,7 +154,8 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   policies keep the table of their keys there, with the cells in it; on any other store each key is a cell named
 ///   after it, and forgetting it is the store's affair.
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
-///   whose time has passed. They never throw for lack of room; what does not fit is not kept.
+///   whose time has passed. They never throw for lack of room; what does not fit is not kept. `put` may return how many
+///   other blobs it has dropped to make room.
 /// - Optional: `claim(key, ttl) → bool`: a claim, which others that share the store have not got while it lasts;
 /// `erase`
 ///   ends it. True also where the store cannot tell. A store that has it lets processes make one call for all.

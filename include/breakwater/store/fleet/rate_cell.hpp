@@ -219,13 +219,16 @@ private:
     Grant take_leased(const Options& options, Now& now) {
         if (leased_.take(now())) [[likely]]
             return {.granted = true};
-        const std::scoped_lock lock{refill_};  // one asks, all others wait for what it gets
+        std::unique_lock lock{refill_};  // one asks, all others wait for what it gets
         if (leased_.take(now())) return {.granted = true};
-        if (!world_->is_up()) return take_alone(options, 1, now);
+        if (world_->is_down()) return take_alone(options, 1, now);
         if (now() < none_before_) return {.retry_after = none_before_ - now()};
         const auto reply =
             ask(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{lease(options, now())}));
-        if (!reply) return failed(reply.error()), take_alone(options, 1, now);
+        if (!reply) {
+            lock.unlock();  // an observer may be told
+            return failed(reply.error()), take_alone(options, 1, now);
+        }
         const auto& leased = std::get<0>(reply->decisions).value();
         if (!leased.grant.granted) {
             none_before_ = now() + leased.grant.retry_after;

@@ -20,17 +20,20 @@ class Blobs {
 public:
     Blobs(C clock, std::size_t capacity) : clock_{std::move(clock)}, capacity_{capacity} {}
 
-    void put(std::string_view key, std::string value, Duration ttl) {
+    /// How many others had to go.
+    std::size_t put(std::string_view key, std::string value, Duration ttl) {
         const Instant now = clock_.now();
         const Instant expires = ttl < Instant::max() - now ? now + ttl : Instant::max();
         const std::size_t size = key.size() + value.size() + overhead;
         const std::scoped_lock lock{mutex_};
         remove(key);
-        if (size > capacity_) return;
-        while (bytes_ + size > capacity_) remove(entries_.back().key);
+        if (size > capacity_) return 0;
+        std::size_t evicted = 0;
+        for (; bytes_ + size > capacity_; ++evicted) remove(entries_.back().key);
         entries_.push_front({std::string{key}, std::make_shared<const std::string>(std::move(value)), expires, size});
         index_.emplace(entries_.front().key, entries_.begin());
         bytes_ += size;
+        return evicted;
     }
 
     std::shared_ptr<const std::string> get(std::string_view key) {
