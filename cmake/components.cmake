@@ -48,6 +48,7 @@ breakwater_component(core
         detail/exceptions.hpp
         detail/fork.hpp
         detail/invalid_option.hpp
+        detail/one_line.hpp
         detail/stop_link.hpp
         detail/validate_in.hpp
         detail/versions.hpp
@@ -220,7 +221,6 @@ breakwater_component(breakwater
         http/content_range.hpp
         http/date.hpp
         http/detail/characters.hpp
-        http/detail/excerpt.hpp
         http/detail/structured_field.hpp
         http/detail/uri_parts.hpp
         http/download_options.hpp

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <breakwater/detail/one_line.hpp>
 #include <breakwater/http/detail/characters.hpp>
-#include <breakwater/http/detail/excerpt.hpp>
 #include <breakwater/http/percent_encoding.hpp>
 #include <breakwater/http/request.hpp>
 
