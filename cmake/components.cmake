@@ -83,6 +83,18 @@ breakwater_component(core
         keyed/pages.hpp
         keyed/rate_limiter.hpp
         keyed/table.hpp
+        observe/metrics.hpp
+        observe/metrics/call_outcome.hpp
+        observe/metrics/collect.hpp
+        observe/metrics/duration_histogram.hpp
+        observe/metrics/family.hpp
+        observe/metrics/options.hpp
+        observe/metrics/prometheus_text.hpp
+        observe/metrics/record.hpp
+        observe/metrics/registry.hpp
+        observe/metrics/sharded_counts.hpp
+        observe/metrics/snapshot.hpp
+        observe/metrics/thread_slot.hpp
         observe/on_open.hpp
         outcome.hpp
         pipeline.hpp

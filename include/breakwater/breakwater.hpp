@@ -23,6 +23,7 @@
 #include <breakwater/keyed.hpp>
 #include <breakwater/observe/json_log.hpp>
 #include <breakwater/observe/log.hpp>
+#include <breakwater/observe/metrics.hpp>
 #include <breakwater/observe/on_open.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/pipeline.hpp>

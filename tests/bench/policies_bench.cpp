@@ -5,6 +5,7 @@
 #include <breakwater/bulkhead.hpp>
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/deadline.hpp>
+#include <breakwater/observe/metrics.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
@@ -108,6 +109,15 @@ void guarded_with_budget(benchmark::State& state) {
 }
 BENCHMARK(guarded_with_budget);
 
+void guarded_with_metrics(benchmark::State& state) {
+    const bw::Pipeline guard{bw::Observe{bw::Metrics{}, "bench"}, bw::Deadline{2s},
+                             bw::Retry{bw::RetryOptions<bw::FullJitter>{.max_retries = 3}},
+                             bw::CircuitBreaker<bw::ConsecutiveFailures>{{}}, bw::RateLimiter{plenty}};
+    (void)guard.run([] { return 0; });  // makes the series
+    run(state, guard);
+}
+BENCHMARK(guarded_with_metrics);
+
 void stack_count_window(benchmark::State& state) { run(state, stack(bw::FailureRate{.window = bw::CountWindow{100}})); }
 BENCHMARK(stack_count_window);
 
@@ -183,6 +193,7 @@ constexpr Ratio ratios[] = {
     {"open refusal by TickClock, in clock reads", "<= 0.5", "breaker_open_by_ticks", "clock_read"},
     {"guarded no-op with a bulkhead, in clock reads", "<= 2.4", "guarded_with_bulkhead", "clock_read"},
     {"guarded no-op with a retry budget, in clock reads", "<= 2.4", "guarded_with_budget", "clock_read"},
+    {"guarded no-op with metrics, in those without an observer", "", "guarded_with_metrics", "guarded_no_op"},
     {"guarded no-op as a task, in blocking ones", "<= 4", "asynchronous_no_op", "guarded_no_op"},
     {"breaker alone, closed, success, in clock reads", "<= 0.2", "breaker_closed", "clock_read"},
     {"breaker alone, open, refusal, in clock reads", "<= 1.2", "breaker_open", "clock_read"},
