@@ -374,3 +374,10 @@ breakwater_component(asio
         asio/operation.hpp
         asio/scheduler.hpp
         asio/start.hpp)
+
+breakwater_component(prometheus
+    COMPONENTS core
+    PACKAGES prometheus-cpp
+    LINKS prometheus-cpp::core
+    HEADERS
+        observe/prometheus.hpp)

@@ -1,7 +1,7 @@
 # Shared by tests/run and examples/run, which source it from the root of the tree.
 
 build_packages="g++ cmake ninja-build pkg-config libcurl4-openssl-dev nlohmann-json3-dev libcpp-httplib-dev \
-libsqlite3-dev libssl-dev libhiredis-dev libasio-dev ca-certificates"
+libsqlite3-dev libssl-dev libhiredis-dev libasio-dev prometheus-cpp-dev ca-certificates"
 
 jobs=$(nproc 2>/dev/null || echo 2)
 command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache

@@ -14,7 +14,8 @@ list(JOIN headers "" headers)
 file(CONFIGURE OUTPUT lint/headers.cpp CONTENT "${headers}" @ONLY)
 add_library(breakwater_lint OBJECT EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/lint/headers.cpp")
 target_link_libraries(breakwater_lint PRIVATE
-    breakwater::breakwater breakwater::digest breakwater::redis breakwater::asio breakwater_developer)
+    breakwater::breakwater breakwater::digest breakwater::redis breakwater::asio breakwater::prometheus
+    breakwater_developer)
 
 file(GLOB tidied CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" ../examples/*.cpp ../examples/*/main.cpp)
 foreach(source IN LISTS tidied ITEMS "${CMAKE_CURRENT_BINARY_DIR}/lint/headers.cpp")
