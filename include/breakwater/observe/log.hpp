@@ -1,8 +1,8 @@
 #pragma once
 
+#include <breakwater/detail/one_line.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/events.hpp>
-#include <breakwater/http/detail/excerpt.hpp>
 #include <breakwater/observe/level.hpp>
 
 #include <algorithm>
