@@ -263,6 +263,16 @@ breakwater_component(breakwater
         observe/log.hpp
         observe/spdlog.hpp
         resilient_client.hpp
+        testing/fault_injection.hpp
+        testing/fault_injection/counts.hpp
+        testing/fault_injection/delay.hpp
+        testing/fault_injection/fault.hpp
+        testing/fault_injection/from_json.hpp
+        testing/fault_injection/injection.hpp
+        testing/fault_injection/options.hpp
+        testing/fault_injection/plan.hpp
+        testing/fault_injection/store.hpp
+        testing/fault_injection/transport.hpp
         testing/scripted_transport.hpp
         testing/simulation/transport.hpp
         transport/counts.hpp

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <breakwater/transport/curl.hpp>
+#include <breakwater/transport/transport.hpp>
 
 #include <condition_variable>
 #include <coroutine>
@@ -38,8 +38,8 @@ public:
     };
 
     /// `transport` has to stay until the call has ended.
-    void start(const breakwater::CurlTransport& transport, breakwater::Request request,
-               breakwater::SendOptions options = {}) {
+    template <breakwater::AsyncTransport T>
+    void start(const T& transport, breakwater::Request request, breakwater::SendOptions options = {}) {
         ++started_;
         call(transport, std::move(request), std::move(options));
     }
@@ -51,8 +51,8 @@ public:
     }
 
 private:
-    Detached call(const breakwater::CurlTransport& transport, breakwater::Request request,
-                  breakwater::SendOptions options) {
+    template <class T>
+    Detached call(const T& transport, breakwater::Request request, breakwater::SendOptions options) {
         auto result = co_await transport.async_send(request, options);
         const std::lock_guard lock{mutex_};
         ended_.push_back({std::move(result), std::this_thread::get_id()});
@@ -66,9 +66,9 @@ private:
 };
 
 /// The asynchronous face as a blocking one.
-inline breakwater::Result<breakwater::Response> send_async(const breakwater::CurlTransport& transport,
-                                                           breakwater::Request request,
-                                                           breakwater::SendOptions options = {}) {
+template <breakwater::AsyncTransport T>
+breakwater::Result<breakwater::Response> send_async(const T& transport, breakwater::Request request,
+                                                    breakwater::SendOptions options = {}) {
     AsyncCalls calls;
     calls.start(transport, std::move(request), std::move(options));
     return std::move(calls.wait(1).front().result);

@@ -2,12 +2,14 @@
 
 #include "../integration/raw_server.hpp"
 
+#include <breakwater/testing/fault_injection/transport.hpp>
 #include <breakwater/testing/scripted_transport.hpp>
 #include <breakwater/transport/curl.hpp>
 
 #include <async_calls.hpp>
 #include <catch_shim.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -17,6 +19,7 @@
 #include <vector>
 
 namespace bw = breakwater;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -60,12 +63,20 @@ bw::Request parse(const std::string& text) {
     return request;
 }
 
-/// The asynchronous face of `CurlTransport` as a transport.
+/// The asynchronous face of a transport as one.
+template <bw::AsyncTransport T>
 struct AsyncFace {
     bw::Result<bw::Response> send(const bw::Request& request, const bw::SendOptions& options) const {
         return test::send_async(transport, request, options);
     }
-    bw::CurlTransport transport{};
+    T transport{};
+};
+
+/// With faults that each exchange meets and none shows.
+struct FaultyCurl : bw::FaultyTransport<bw::CurlTransport> {
+    FaultyCurl()
+        : bw::FaultyTransport<bw::CurlTransport>{
+              bw::CurlTransport{}, {.faults = {{.delay = 1us}, {.rate = 0, .then = bw::faults::Drop{}}}}} {}
 };
 
 template <bw::Transport T>
@@ -121,7 +132,15 @@ TEST_CASE("CurlTransport keeps the transport contract") {
 }
 
 TEST_CASE("the asynchronous face of CurlTransport keeps it, too") {
-    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld<AsyncFace>>(); });
+    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld<AsyncFace<bw::CurlTransport>>>(); });
+}
+
+TEST_CASE("FaultyTransport keeps the transport contract of the one inside") {
+    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld<FaultyCurl>>(); });
+}
+
+TEST_CASE("the asynchronous face of FaultyTransport keeps it, too") {
+    bw::test::check_transport_contract([] { return std::make_unique<CurlWorld<AsyncFace<FaultyCurl>>>(); });
 }
 
 TEST_CASE("ScriptedTransport keeps the transport contract") {

@@ -141,10 +141,7 @@ public:
     void read(std::vector<std::string>& into) const {
         if (!value_.is_array()) return wrong_type("a list of strings");
         into.clear();
-        for (std::size_t i = 0; i < value_.size(); ++i) {
-            const JsonReader own{value_[i], path_ + "[" + std::to_string(i) + "]", mistakes_};
-            own.read(into.emplace_back());
-        }
+        for (std::size_t i = 0; i < value_.size(); ++i) element(i).read(into.emplace_back());
     }
     /// A number of bytes: an integer, or a text with its unit.
     void read_size(std::size_t& into) const {
@@ -171,6 +168,8 @@ public:
         mistake("must be one of " + names + ", got " + shown(value_));
     }
 
+    /// An element of this list.
+    JsonReader element(std::size_t i) const { return {value_[i], path_ + "[" + std::to_string(i) + "]", mistakes_}; }
     /// A member of this object.
     JsonReader at(const std::string& key, const Json& value) const {
         return {value, path_.empty() ? key : path_ + "." + key, mistakes_};
