@@ -4,21 +4,23 @@
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/store/local_fallback.hpp>
 #include <breakwater/store/memory.hpp>
+#include <breakwater/testing/fault_injection/store.hpp>
 #include <breakwater/testing/manual_clock.hpp>
 #include <catch_shim.hpp>
 
-#include "../switched_store.hpp"
+#include "../telling_memory.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace bw = breakwater;
 using namespace std::chrono_literals;
-using bw::test::Power;
+using bw::faults::StoreThen;
 
 namespace {
 
@@ -32,14 +34,17 @@ struct Told {
 /// A store that can be switched off, its fallback, and the same memory as another process uses it.
 template <bool TellsLatest = true>
 struct World {
-    using Inner = bw::test::SwitchedStore<TellsLatest>;
+    using Memory = bw::MemoryStore<bw::ManualClock>;
+    using Inside = std::conditional_t<TellsLatest, bw::test::TellingMemory, Memory>;
+    using Inner = bw::FaultyStore<Inside>;
     using Store = bw::LocalFallback<Inner>;
     using Breaker = bw::CircuitBreaker<bw::ConsecutiveFailures, Store>;
     using Limiter = bw::RateLimiter<bw::TokenBucket, Store>;
 
     bw::ManualClock clock{};
     std::shared_ptr<std::vector<Told>> told = std::make_shared<std::vector<Told>>();
-    Inner inner{bw::MemoryStore{clock}};
+    Memory memory{clock};
+    Inner inner{Inside{memory}};
     Store store;
 
     explicit World(bw::OnStoreFailure mode = bw::OnStoreFailure::local)
@@ -56,14 +61,17 @@ struct World {
     Breaker breaker() const { return Breaker{circuit(), store}; }
     Limiter limiter() const { return Limiter{limit(), store}; }
     auto others_breaker() const {
-        return bw::CircuitBreaker<bw::ConsecutiveFailures, bw::MemoryStore<bw::ManualClock>>{circuit(), inner.memory()};
+        return bw::CircuitBreaker<bw::ConsecutiveFailures, bw::MemoryStore<bw::ManualClock>>{circuit(), memory};
     }
     auto others_limiter() const {
-        return bw::RateLimiter<bw::TokenBucket, bw::MemoryStore<bw::ManualClock>>{limit(), inner.memory()};
+        return bw::RateLimiter<bw::TokenBucket, bw::MemoryStore<bw::ManualClock>>{limit(), memory};
     }
-    /// Switched on again, and time to ask.
+    /// An outage of the store.
+    void fail(StoreThen how = StoreThen::no_answer) const { REQUIRE(inner.set({.faults = {{.then = how}}})); }
+    std::uint64_t tries() const { return inner.snapshot().tries; }
+    /// Its end, and time to ask.
     void restore() const {
-        inner.set(Power::on);
+        inner.off();
         clock.advance(1s);
     }
 };
@@ -85,9 +93,9 @@ using Add = bw::CountingMachine::Add;
 }  // namespace
 
 TEST_CASE("LocalFallback is a store, and what it stands around need not be one") {
-    STATIC_REQUIRE(bw::Store<bw::LocalFallback<bw::test::SwitchedStore<true>>>);
-    STATIC_REQUIRE(bw::Store<bw::LocalFallback<bw::test::SwitchedStore<false>>>);
-    STATIC_REQUIRE_FALSE(bw::Store<bw::test::SwitchedStore<true>>);
+    STATIC_REQUIRE(bw::Store<World<true>::Store>);
+    STATIC_REQUIRE(bw::Store<World<false>::Store>);
+    STATIC_REQUIRE_FALSE(bw::Store<World<>::Inner>);
     STATIC_REQUIRE_FALSE(bw::FallibleStore<bw::MemoryStore<>>);
 }
 
@@ -106,7 +114,7 @@ TEST_CASE("a store that fails fails no call: policies go on with what was seen l
     const World world;
     const auto limiter = world.limiter();
     REQUIRE(limiter.try_acquire(4));
-    world.inner.set(GENERATE(Power::off, Power::broken));
+    world.fail(GENERATE(StoreThen::no_answer, StoreThen::error));
     CHECK(limiter.snapshot().available == 6);
     CHECK(take_all(limiter) == 6);
     CHECK(take_all(world.others_limiter()) == 6);
@@ -117,18 +125,19 @@ TEST_CASE("a store that fails fails no call: policies go on with what was seen l
 TEST_CASE("both edges of an outage are told once, with the store's name and what was wrong") {
     const World world;
     const auto limiter = world.limiter();
-    world.inner.set(Power::broken);
+    world.fail(StoreThen::error);
     for (int i = 0; i < 3; ++i) CHECK(limiter.try_acquire());
     world.clock.advance(1s);
     CHECK(limiter.try_acquire());
     CHECK_FALSE(world.store.is_up());
-    REQUIRE(*world.told == std::vector<Told>{{bw::EventKind::store_degraded, "shelf", "a fuse has blown"}});
+    REQUIRE(*world.told ==
+            std::vector<Told>{{bw::EventKind::store_degraded, "shelf", "the state store is unavailable: injected"}});
     world.restore();
     for (int i = 0; i < 3; ++i) CHECK(limiter.try_acquire());
     CHECK(world.store.is_up());
     CHECK(world.told->size() == 2);
     CHECK(world.told->back() == Told{bw::EventKind::store_rejoined, "shelf", ""});
-    world.inner.set(Power::off);
+    world.fail();
     CHECK(limiter.try_acquire());
     CHECK(world.told->back() == Told{bw::EventKind::store_degraded, "shelf", "no answer"});
 }
@@ -137,8 +146,8 @@ TEST_CASE("a store that has failed is left alone, and then asked by one call at 
     const World world;
     const auto limiter = world.limiter();
     const auto breaker = world.breaker();
-    world.inner.set(Power::off);
-    const int before = world.inner.tries();
+    world.fail();
+    const auto before = world.tries();
     const auto use_all = [&] {
         CHECK(limiter.try_acquire());
         CHECK(limiter.snapshot().name == "service");
@@ -148,32 +157,32 @@ TEST_CASE("a store that has failed is left alone, and then asked by one call at 
         world.store.erase("page");
     };
     use_all();
-    CHECK(world.inner.tries() == before + 1);
+    CHECK(world.tries() == before + 1);
     world.clock.advance(999ms);
     use_all();
-    CHECK(world.inner.tries() == before + 1);
+    CHECK(world.tries() == before + 1);
     world.clock.advance(1ms);
     use_all();
     use_all();
-    CHECK(world.inner.tries() == before + 2);
+    CHECK(world.tries() == before + 2);
     world.clock.set(bw::Instant{10s});  // a clock that is set back puts nothing off for longer
     world.clock.advance(1s);
     use_all();
-    CHECK(world.inner.tries() == before + 3);
+    CHECK(world.tries() == before + 3);
 }
 
 TEST_CASE("a store that is back has the last word") {
     const World world;
     const auto limiter = world.limiter();
     REQUIRE(limiter.try_acquire(4));
-    world.inner.set(Power::off);
+    world.fail();
     CHECK(take_all(limiter) == 6);
     CHECK(world.others_limiter().try_acquire(1));
     world.restore();
     CHECK(limiter.snapshot().available == 5);
     CHECK(take_all(limiter) == 5);
     CHECK_FALSE(world.others_limiter().try_acquire());
-    world.inner.set(Power::off);
+    world.fail();
     CHECK_FALSE(limiter.try_acquire());  // and what it said is gone on with in the next outage
 }
 
@@ -186,12 +195,12 @@ TEST_CASE("a circuit that was open before the outage stays open, and closes by t
         fail_twice(other);
         CHECK_FALSE(breaker.try_acquire());
     }
-    world.inner.set(Power::off);
+    world.fail();
     CHECK(breaker.state() == bw::CircuitState::open);
     CHECK_FALSE(breaker.try_acquire());
     world.clock.advance(60s);
     other.try_acquire()->record(bw::Outcome::success);
-    world.inner.set(Power::on);
+    world.inner.off();
     CHECK(breaker.state() == bw::CircuitState::closed);
     CHECK(breaker.try_acquire());
 }
@@ -200,7 +209,7 @@ TEST_CASE("a circuit that is open before and after the outage has one probe for 
     const World world;
     const auto breaker = world.breaker();
     fail_twice(breaker);
-    world.inner.set(Power::off);
+    world.fail();
     CHECK_FALSE(breaker.try_acquire());
     world.restore();
     world.clock.advance(60s);
@@ -214,7 +223,7 @@ TEST_CASE("a circuit that opens during the outage stays open for this process un
     const auto breaker = world.breaker();
     const auto other = world.others_breaker();
     CHECK(breaker.try_acquire());
-    world.inner.set(Power::off);
+    world.fail();
     fail_twice(breaker);
     world.restore();
     CHECK(breaker.state() == bw::CircuitState::open);
@@ -242,7 +251,7 @@ TEST_CASE("a circuit that opens during the outage stays open for this process un
         CHECK_FALSE(breaker.try_acquire()->is_probe());
     }
     SECTION("it stays so through the next outage") {
-        world.inner.set(Power::off);
+        world.fail();
         CHECK_FALSE(breaker.try_acquire());
     }
 }
@@ -254,7 +263,7 @@ TEST_CASE("a result from before the outage is counted on either side of it") {
     auto second = breaker.try_acquire();
     auto third = breaker.try_acquire();
     first->record(bw::Outcome::failure);
-    world.inner.set(Power::off);
+    world.fail();
     second->record(bw::Outcome::failure);
     CHECK(breaker.state() == bw::CircuitState::open);
     breaker.reset();
@@ -266,7 +275,7 @@ TEST_CASE("a result from before the outage is counted on either side of it") {
 TEST_CASE("a pause that was heard of during the outage holds to its end, and permits are the store's again") {
     const World world;
     const auto limiter = world.limiter();
-    world.inner.set(Power::off);
+    world.fail();
     limiter.pause_for(10s);
     world.restore();
     CHECK_FALSE(limiter.try_acquire());
@@ -279,22 +288,22 @@ TEST_CASE("a store that does not tell what it saw last is read now and then, for
     const World<false> world;
     const auto limiter = world.limiter();
     REQUIRE(limiter.try_acquire(4));
-    const int before = world.inner.tries();
+    const auto before = world.tries();
     CHECK(limiter.try_acquire(1));
-    CHECK(world.inner.tries() == before + 1);  // not this time
+    CHECK(world.tries() == before + 1);  // not this time
     CHECK(world.others_limiter().try_acquire(2));
     world.clock.advance(1s);
     CHECK(limiter.try_acquire(1));
-    const int after = world.inner.tries();
+    const auto after = world.tries();
     CHECK(after > before + 2);
-    world.inner.set(Power::off);
+    world.fail();
     CHECK(take_all(limiter) == 2);
 
     const auto breaker = world.breaker();
     world.restore();
     fail_twice(world.others_breaker());
     CHECK_FALSE(breaker.try_acquire());
-    world.inner.set(Power::off);
+    world.fail();
     CHECK_FALSE(breaker.try_acquire());
 }
 
@@ -310,12 +319,12 @@ TEST_CASE("steps are taken together by the store, and here without it") {
         bw::LazyNow now{world.clock};
         REQUIRE(world.store.apply(bw::Step{*full, three, Add{}}, now));
     }
-    const int before = world.inner.tries();
+    const auto before = world.tries();
     CHECK(take_both() == std::tuple{std::optional{true}, std::optional{false}});
-    CHECK(world.inner.tries() == before + 1);
-    world.inner.set(Power::off);
+    CHECK(world.tries() == before + 1);
+    world.fail();
     CHECK(take_both() == std::tuple{std::optional{true}, std::optional{false}});
-    CHECK(world.inner.tries() == before + 2);
+    CHECK(world.tries() == before + 2);
     CHECK(world.store.peek(*empty).count == 0);
     CHECK(world.store.peek(*full).count == 3);
 }
@@ -327,14 +336,14 @@ TEST_CASE("a cell without a name is this process's: the store is not asked") {
     CHECK(limiter.snapshot().available == 0);
     const World<>::Limiter another{World<>::limit(""), world.store};
     CHECK(another.try_acquire());
-    CHECK(world.inner.tries() == 0);
+    CHECK(world.tries() == 0);
 }
 
 TEST_CASE("blobs are the store's: without it there are none") {
     const World world;
     world.store.put("page", "text", 60s);
     REQUIRE(world.store.get("page"));
-    world.inner.set(Power::off);
+    world.fail();
     CHECK(world.store.get("page") == nullptr);
     CHECK(world.told->size() == 1);
     world.store.put("other", "text", 60s);
@@ -343,7 +352,7 @@ TEST_CASE("blobs are the store's: without it there are none") {
     REQUIRE(world.store.get("page"));
     CHECK(*world.store.get("page") == "text");
     CHECK(world.store.get("other") == nullptr);
-    world.inner.set(Power::off);
+    world.fail();
     world.store.put("other", "text", 60s);
     CHECK(world.told->size() == 3);
     world.restore();
@@ -358,7 +367,7 @@ TEST_CASE("a store that fails closed has every call refused until it is back") {
     const bw::Pipeline guard{breaker, limiter};
     CHECK(guard.run([] { return 1; }));
     CHECK_FALSE(world.store.refuses_all());
-    world.inner.set(Power::off);
+    world.fail();
     CHECK(limiter.try_acquire().error().code() == bw::Errc::store_unavailable);  // the call at the onset, too
     CHECK(world.store.refuses_all());
     CHECK(breaker.try_acquire().error().code() == bw::Errc::store_unavailable);
@@ -375,7 +384,7 @@ TEST_CASE("a store that fails open has every call let through, and nothing is co
     const auto breaker = world.breaker();
     CHECK(take_all(limiter) == 10);
     fail_twice(breaker);
-    world.inner.set(Power::off);
+    world.fail();
     for (int i = 0; i < 20; ++i) {
         CHECK(limiter.try_acquire());
         auto permit = breaker.try_acquire();
@@ -391,7 +400,7 @@ TEST_CASE("a store that fails open has every call let through, and nothing is co
 TEST_CASE("a circuit that changes its options in the outage goes on by them") {
     const World world;
     const auto breaker = world.breaker();
-    world.inner.set(Power::broken);
+    world.fail(StoreThen::error);
     auto options = World<>::circuit();
     options.trip = {3};
     REQUIRE(breaker.reconfigure(options));
@@ -406,8 +415,8 @@ TEST_CASE("threads that meet a failing store lose no decision of the outage") {
     const bw::CountingMachine::Options many{.limit = 1'000'000};
     const auto counted = world.store.cell<bw::CountingMachine>("kind", "shared", many);
     for (int outage = 0; outage < 20; ++outage) {
-        world.inner.set(Power::off);
-        const auto before = world.inner.memory().cell<bw::CountingMachine>("kind", "shared", many)->peek().count;
+        world.fail();
+        const auto before = world.memory.cell<bw::CountingMachine>("kind", "shared", many)->peek().count;
         std::vector<std::jthread> threads;
         for (int i = 0; i < 4; ++i)
             threads.emplace_back([&] {
