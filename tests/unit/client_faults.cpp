@@ -132,6 +132,21 @@ TEST_CASE("a hedge answers in place of an attempt that is dropped") {
     CHECK(world.transport.snapshot() == bw::FaultCounts{.requests = 2, .drops = 1});
 }
 
+TEST_CASE("an asynchronous call goes from fault to fault as the clock moves, and not otherwise") {
+    const World world{{}, bw::ManualClock::Mode::blocking};
+    REQUIRE(world.transport.set({.script = {{.delay = 3s, .then = faults::Status{}}, {.then = faults::Drop{}}}}));
+    std::optional<bw::Result<bw::Response>> over;
+    bw::start(world.client.async_get("/inventory"), [&](bw::Result<bw::Response> result) { over = std::move(result); });
+    for (const auto step : {3s, 1s, 10s, 2s}) {  // the delay, a backoff, the attempt's timeout, a backoff
+        world.clock.advance(step - 1us);
+        CHECK_FALSE(over.has_value());
+        world.clock.advance(1us);
+    }
+    REQUIRE(over.has_value());
+    CHECK((*over)->attempt == 3);
+    CHECK(world.clock.now() == bw::Instant{1h + 16s});
+}
+
 TEST_CASE("an asynchronous call that its client leaves ends with it, also in an injected delay") {
     std::optional<bw::Result<bw::Response>> over;
     {
