@@ -256,6 +256,7 @@ breakwater_component(breakwater
         http/retry_after.hpp
         http/sink.hpp
         http/target.hpp
+        http/trace_context.hpp
         http/url.hpp
         http/validator.hpp
         observe/json_log.hpp
