@@ -197,6 +197,7 @@ breakwater_component(breakwater
         client/bulkhead_policy.hpp
         client/cache_policy.hpp
         client/call.hpp
+        client/call_trace.hpp
         client/caller.hpp
         client/circuits.hpp
         client/coalesce_policy.hpp
@@ -262,6 +263,7 @@ breakwater_component(breakwater
         observe/json_log.hpp
         observe/level.hpp
         observe/log.hpp
+        observe/span_attributes.hpp
         observe/spdlog.hpp
         resilient_client.hpp
         testing/fault_injection.hpp

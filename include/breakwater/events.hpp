@@ -104,6 +104,7 @@ struct Event {
     std::string_view subject{};         ///< What is called, for example "GET /inventory"; never a query or secret.
     std::string_view tag{};             ///< The call's.
     std::string_view correlation_id{};  ///< As given by the call's options.
+    std::string_view trace_id{};        ///< Of a client's call that is part of a trace: 32 hexadecimal digits.
     std::uint64_t call = 0;      ///< Number of the call in this process, from 1: all its events have it. 0: of no call.
     std::uint64_t sequence = 0;  ///< Number of the event in this process, from 1.
     unsigned attempt = 0;        ///< The number of the attempt, from 1; 0 before the first.
@@ -118,6 +119,14 @@ struct Event {
     std::optional<CircuitState> circuit{};  ///< Of `circuit_forced`.
     std::optional<std::uint32_t> limit{};   ///< Of `limit_changed`.
     std::optional<std::uint32_t> count{};   ///< Of `cache_evicted`.
+
+    // Of a client's `attempt_started`, `attempt_ended` and `redirected`, about the request sent last; see
+    // `span_attributes`.
+    std::string_view url{};             ///< Without its query; without its path, too, if that tells a secret.
+    unsigned resends = 0;               ///< How often the call had sent before: for retries, hedges and redirects.
+    std::string_view span_id{};         ///< If the call is part of a trace: 16 hexadecimal digits.
+    std::string_view parent_span_id{};  ///< Whose child that is; empty if the client has begun the trace.
+    bool is_sampled = false;            ///< Whether the trace says so.
 };
 
 /// The number of another call in this process, from 1.

@@ -132,6 +132,28 @@ TEST_CASE("a hedge answers in place of an attempt that is dropped") {
     CHECK(world.transport.snapshot() == bw::FaultCounts{.requests = 2, .drops = 1});
 }
 
+TEST_CASE("a hedge is sent as a span of its own") {
+    const auto trace = bw::TraceContext::begin(bw::Sampled::yes);
+    std::vector<std::string> spans;
+    const World world{{.hedge = {.after = 100ms},
+                       .observer =
+                           [&](const bw::Event& event) {
+                               if (event.kind == bw::EventKind::attempt_started) spans.emplace_back(event.span_id);
+                           }},
+                      bw::ManualClock::Mode::blocking};
+    REQUIRE(world.transport.set({.script = {{.then = faults::Drop{}}}}));
+    std::optional<bw::Result<bw::Response>> over;
+    bw::start(bw::Task<bw::Result<bw::Response>>{world.client.async_get("/inventory", {.trace = trace})},
+              [&](bw::Result<bw::Response> result) { over = std::move(result); });
+    world.clock.advance(100ms);
+    REQUIRE(over.has_value());
+    REQUIRE(spans.size() == 2);
+    CHECK(spans[0] != spans[1]);
+    const auto requests = world.service.requests();
+    REQUIRE(requests.size() == 1);
+    CHECK(bw::TraceContext::parse(requests[0].headers.get("traceparent").value())->span_id() == spans[1]);
+}
+
 TEST_CASE("an asynchronous call goes from fault to fault as the clock moves, and not otherwise") {
     const World world{{}, bw::ManualClock::Mode::blocking};
     REQUIRE(world.transport.set({.script = {{.delay = 3s, .then = faults::Status{}}, {.then = faults::Drop{}}}}));

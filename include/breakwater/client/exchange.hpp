@@ -8,6 +8,7 @@
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/http/retry_after.hpp>
+#include <breakwater/http/url.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/transport/transport.hpp>
 
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -101,6 +103,7 @@ public:
         if (call_.download != nullptr && call_.download->wants_whole(answer)) {
             const Request& same = last_hop();
             if (auto permit = take_permit(same); !permit) return end(fail(std::move(permit.error())));
+            ++call_.resends;
             return send_in_time(same);
         }
         if (answer && is_redirect_status(answer->status) && options_.redirects.max > 0)
@@ -144,7 +147,12 @@ public:
 private:
     void send(const Request& request) {
         if (how_.timeout <= Duration{0}) return end(fail(Error{Errc::attempt_timeout}));
-        next_ = call_.download == nullptr ? &request : call_.download->asking(&request);
+        const Request* next = &request;
+        if (call_.trace && !has_left_origin_) [[unlikely]] {
+            next = &traced_.emplace(request);
+            call_.trace.span(call_.attempt, call_.resends).set_in(traced_->headers);
+        }
+        next_ = call_.download == nullptr ? next : call_.download->asking(next);
     }
     void send_in_time(const Request& request) {
         call_.now.forget();
@@ -152,6 +160,11 @@ private:
         send(request);
     }
     const Request& last_hop() const noexcept { return hops_ == 0 ? call_.request : hop_; }
+    static bool is_same_origin(const std::string& a, const std::string& b) {
+        const auto from = Url::parse(a);
+        const auto to = Url::parse(b);
+        return from && to && from->same_origin(*to);
+    }
     void end(Result<Response> result) { result_.emplace(std::move(result)); }
 
     template <class F>
@@ -168,8 +181,11 @@ private:
             return refuse(Error{Errc::redirect_refused, "the one-shot body cannot be sent again"});
         if (auto permit = take_permit(**next); !permit) return end(fail(std::move(permit.error())));
         call_.emit({.kind = EventKind::redirected, .status = redirect.status});
+        if (call_.trace && !is_same_origin(last_hop().url, (*next)->url)) has_left_origin_ = true;
         ++hops_;
+        ++call_.resends;
         hop_ = **std::move(next);
+        if (call_.is_observed()) call_.url = hop_.url;
         send_in_time(hop_);
     }
 
@@ -183,6 +199,8 @@ private:
     std::optional<Result<Response>> result_;
     Request hop_{};
     unsigned hops_ = 0;
+    std::optional<Request> traced_;
+    bool has_left_origin_ = false;  // as of then nobody is told of the trace
 };
 
 }  // namespace breakwater

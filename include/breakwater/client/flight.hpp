@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/client/call.hpp>
+#include <breakwater/client/call_trace.hpp>
 #include <breakwater/client/download.hpp>
 #include <breakwater/client/exchange.hpp>
 #include <breakwater/detail/stop_link.hpp>
@@ -9,6 +10,7 @@
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
+#include <breakwater/http/trace_context.hpp>
 #include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
@@ -65,6 +67,12 @@ public:
             facts_.correlation_id = shown(options_.correlation_id, shown_correlation_id_);
         }
         call.facts = &facts_;
+        call.redaction = &stack_->redaction;
+        if (options_.trace)
+            call.trace = CallTrace{*options_.trace, CallTrace::Begun::elsewhere};
+        else if (begins_trace(call.request)) [[unlikely]]
+            call.trace =
+                CallTrace{begun_.emplace(TraceContext::begin(*stack_->options.begin_trace)), CallTrace::Begun::here};
         call.only_once = !is_resendable(call.request);
         call.download = download_.get();
         call.has_own_fallback = static_cast<bool>(options_.fallback);
@@ -117,6 +125,10 @@ public:
     }
 
 private:
+    bool begins_trace(const Request& request) const {
+        return stack_->options.begin_trace && !options_.anonymous && !request.headers.contains("traceparent");
+    }
+
     /// The words without secrets, in `own` if there are any.
     std::string_view shown(std::string_view words, std::string& own) const {
         return stack_->redaction.is_telling(words) ? own = stack_->redaction.text(words) : words;
@@ -145,6 +157,7 @@ private:
     std::string shown_tag_;
     std::string shown_correlation_id_;
     CallFacts facts_{};
+    std::optional<TraceContext> begun_;
     std::unique_ptr<Download> download_;
     std::optional<CallType> call_;
 };

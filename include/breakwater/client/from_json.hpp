@@ -196,6 +196,9 @@ Result<ClientOptions> client_options_from_json(const std::type_identity_t<Json>&
         member("base_url", options.base_url);
         member("headers", [&](const JsonReader<Json>& own) { detail::read_headers(own, options.headers); });
         member("auth", [&](const JsonReader<Json>& own) { detail::read_auth(own, options.auth); });
+        member("begin_trace", [&](const JsonReader<Json>& own) {
+            own.read_word(options.begin_trace.emplace(), {{"sampled", Sampled::yes}, {"unsampled", Sampled::no}});
+        });
         member("timeouts", [&](const JsonReader<Json>& own) {
             own.object([&](const auto& part) {
                 part("attempt", options.timeouts.attempt);

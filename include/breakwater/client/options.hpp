@@ -17,6 +17,7 @@
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/target.hpp>
+#include <breakwater/http/trace_context.hpp>
 #include <breakwater/http/url.hpp>
 #include <breakwater/rate_limiter/options.hpp>
 #include <breakwater/result.hpp>
@@ -191,6 +192,9 @@ struct BasicClientOptions {
     ClientFallbackOptions fallback{};
     std::size_t max_response_bytes = std::size_t{16} << 20;  ///< Default 16 MiB, after decompression.
     RedirectRules redirects{};
+    /// Whether a call that is given no trace (nor a `traceparent` by hand) begins one. Empty (the default): it sends
+    /// none.
+    std::optional<Sampled> begin_trace{};
     RedactionOptions redact{};  ///< What is kept out of messages, events and the snapshot beside what always is.
     Observer observer{};
 };

@@ -11,6 +11,7 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/http/sink.hpp>
 #include <breakwater/http/target.hpp>
+#include <breakwater/http/trace_context.hpp>
 #include <breakwater/result.hpp>
 
 #include <nlohmann/json.hpp>
@@ -67,6 +68,9 @@ struct RequestOptions {
     std::optional<std::uint64_t> max_saved_bytes{};  ///< The most that is saved. Default: no limit.
     OnProgress progress{};                           ///< Told how far each attempt is; see there.
     std::string correlation_id{};                    ///< What the call's events carry, to be found again by; no secret.
+    /// The trace that the call is part of. Each request of it, also of a hedge or a redirect within the origin, is sent
+    /// as a child span of its own, which the attempt's events name.
+    std::optional<TraceContext> trace{};
     std::string tag{};  ///< What kind of call it is, for rules about some kinds: `circuit_breaker.uncounted_tags`.
     /// Sends nothing of the client: no credential and of its headers only Accept and User-Agent; the target may then be
     /// an absolute URL of any origin. The client's circuit and limits count the call as any other.

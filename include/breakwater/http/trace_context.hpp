@@ -19,6 +19,16 @@ namespace breakwater {
 /// Whether whoever began a trace records it.
 enum class Sampled : std::uint8_t { no, yes };
 
+namespace detail {
+
+constexpr std::array<char, 16> to_hex(std::uint64_t number) noexcept {
+    std::array<char, 16> text{};
+    for (std::size_t i = text.size(); i > 0; --i, number >>= 4) text[i - 1] = "0123456789abcdef"[number & 0xf];
+    return text;
+}
+
+}  // namespace detail
+
 /// Where in a distributed trace something happens: W3C Trace Context, level 2 (https://www.w3.org/TR/trace-context-2/).
 ///
 /// A server hands on what it was sent:
@@ -84,7 +94,7 @@ private:
             if (const std::uint64_t id = random_seed(); id != 0) return id;
     }
     void put(std::size_t at, std::uint64_t id) noexcept {
-        for (std::size_t i = 16; i > 0; --i, id >>= 4) text_[at + i - 1] = "0123456789abcdef"[id & 0xf];
+        std::ranges::copy(detail::to_hex(id), text_.begin() + static_cast<std::ptrdiff_t>(at));
     }
     static std::string accepted_state(std::string_view tracestate);
 
