@@ -30,9 +30,9 @@
 namespace {
 
 using namespace std::chrono_literals;
-using Catch::Matchers::ContainsSubstring;
 using breakwater::test::Program;
 using breakwater::test::TemporaryDirectory;
+using Catch::Matchers::ContainsSubstring;
 using SteadyClock = std::chrono::steady_clock;
 
 #ifndef BREAKWATER_EXAMPLES_BIN
@@ -386,8 +386,8 @@ TEST_CASE("the first request of the README runs against a server") {
 namespace {
 
 /// A job of the name's own that shares what it learns at `store`.
-std::vector<std::string> sharing_words(const TemporaryDirectory& folder, const std::string& url, const std::string& name,
-                                       const std::string& store) {
+std::vector<std::string> sharing_words(const TemporaryDirectory& folder, const std::string& url,
+                                       const std::string& name, const std::string& store) {
     auto words = sync_words(folder, url);
     words[5] = folder / (name + ".db");
     words[9] = folder / (name + ".json");

@@ -151,8 +151,8 @@ TEST_CASE("a file that cannot be written is refused before anything is sent") {
     const bw::test::TemporaryDirectory directory;
     const ScriptedTransport service = ScriptedTransport::always(Response{.status = 200});
     const auto client = world.client(service);
-    for (const std::filesystem::path& path : {directory / "no" / "such", directory.path(),
-                                              std::filesystem::path{"/dev/null"}, std::filesystem::path{}}) {
+    for (const std::filesystem::path& path :
+         {directory / "no" / "such", directory.path(), std::filesystem::path{"/dev/null"}, std::filesystem::path{}}) {
         const auto answer = client.get("/x", {.save_to = bw::to_file(path)});
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code() == Errc::invalid_request);

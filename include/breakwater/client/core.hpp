@@ -82,7 +82,7 @@ private:
     const StoreType store_;
     std::stop_source calls_;
     std::recursive_mutex change_mutex_;  // an observer that is told of the store by then may come again
-    mutable std::mutex stack_mutex_;  // of the pointer alone
+    mutable std::mutex stack_mutex_;     // of the pointer alone
     std::shared_ptr<const Stack> stack_;
 };
 
