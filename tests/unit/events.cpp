@@ -9,9 +9,10 @@
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
+#include <breakwater/store/local_fallback.hpp>
+#include <breakwater/testing/fault_injection/store.hpp>
 #include <catch_shim.hpp>
 #include <drivers.hpp>
-#include <switched_store.hpp>
 #include <unit/scripted_client.hpp>
 
 #include <algorithm>
@@ -581,17 +582,16 @@ TEST_CASE("an observer may come back to the client in every way") {
 }
 
 TEST_CASE("an observer that the store tells of its outage may reconfigure what has met it") {
-    using Switched = bw::test::SwitchedStore<true>;
-    const bw::ManualClock clock;
-    const Switched inner{bw::MemoryStore{clock}};
-    std::optional<bw::CircuitBreaker<bw::AnyTrip, bw::LocalFallback<Switched>>> breaker;
+    using Faulty = bw::FaultyStore<bw::MemoryStore<bw::ManualClock>>;
+    const Faulty inner{bw::MemoryStore{bw::ManualClock{}}};
+    std::optional<bw::CircuitBreaker<bw::AnyTrip, bw::LocalFallback<Faulty>>> breaker;
     bool done = false;
     const bw::LocalFallback store{inner, {.name = "shelf", .observer = [&](const bw::Event& event) {
                                               if (event.kind != EventKind::store_degraded) return;
                                               done = breaker->reconfigure(breaker->options()).has_value();
                                           }}};
     breaker.emplace(bw::CircuitBreakerOptions<>{.name = "ledger"}, store);
-    inner.set(bw::test::Power::off);
+    REQUIRE(inner.set({.faults = {{.then = bw::faults::StoreThen::no_answer}}}));
     CHECK(breaker->reconfigure(breaker->options()));
     CHECK(done);
 }

@@ -39,6 +39,7 @@ TEST_CASE("an event that knows everything is one line of JSON, in this order") {
                           .subject = "GET /x",
                           .tag = "report",
                           .correlation_id = "order-81",
+                          .trace_id = "0af7651916cd43dd8448eb211c80319c",
                           .call = 3,
                           .sequence = 12,
                           .attempt = 2,
@@ -51,13 +52,19 @@ TEST_CASE("an event that knows everything is one line of JSON, in this order") {
                           .source = bw::Source::stale_cache,
                           .circuit = bw::CircuitState::open,
                           .limit = 7,
-                          .count = 2};
+                          .count = 2,
+                          .url = "https://a.test/x",
+                          .resends = 1,
+                          .span_id = "b7ad6b7169203331",
+                          .parent_span_id = "00f067aa0ba902b7"};
     CHECK(bw::json_line(event, Level::warning, moment) ==
           R"({"v":1,"time":"2026-10-30T07:05:09.250Z","level":"warning","event":"call_ended","sequence":12,)"
           R"("client":"dairy","call":3,"policy":"ledger","key":"tenant-7","subject":"GET /x","tag":"report",)"
           R"("correlation_id":"order-81","attempt":2,"max_attempts":4,"code":"http_status",)"
           R"("stopped_by":"budget_exhausted","status":503,"delay_ms":1300.0,"took_ms":12.345,)"
-          R"("source":"stale_cache","circuit":"open","limit":7,"count":2})");
+          R"("source":"stale_cache","circuit":"open","limit":7,"count":2,)"
+          R"("trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331",)"
+          R"("parent_span_id":"00f067aa0ba902b7","url":"https://a.test/x","resends":1})");
 }
 
 TEST_CASE("a line of JSON leaves out what the event does not know") {

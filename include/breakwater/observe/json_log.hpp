@@ -42,7 +42,8 @@ inline std::string rfc3339(std::chrono::sys_time<Duration> time) {
 /// - always: `v` (1), `time` (UTC, RFC 3339, milliseconds), `level` and `event` (their enumerators' names), `sequence`;
 /// - where the event has them: `client`, `call` (a number), `policy`, `key`, `subject`, `tag`, `correlation_id`,
 ///   `attempt`, `max_attempts`, `code` and `stopped_by` (names of `Errc`), `status`, `delay_ms`, `took_ms`, `source`,
-///   `circuit` ("open" or "closed"), `limit`, `count`, with the meanings that `Event` gives them.
+///   `circuit` ("open" or "closed"), `limit`, `count`, `trace_id`, `span_id`, `parent_span_id`, `url`, `resends`, with
+///   the meanings that `Event` gives them.
 ///
 /// Another version may leave fields out; later ones of this version only add some. Bytes that are no UTF-8 become
 /// U+FFFD.
@@ -86,6 +87,11 @@ std::string json_line(const Event& event, Level level, std::chrono::sys_time<Dur
     named("circuit", event.circuit);
     given("limit", event.limit);
     given("count", event.count);
+    text("trace_id", event.trace_id);
+    text("span_id", event.span_id);
+    text("parent_span_id", event.parent_span_id);
+    text("url", event.url);
+    number("resends", event.resends);
     return json.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
