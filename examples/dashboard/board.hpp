@@ -98,6 +98,7 @@ private:
             case circuit_opened:
             case circuit_half_opened:
             case circuit_closed:
+            case circuit_forced:
             case limiter_paused: return true;
             default: return false;
         }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/observe/metrics.hpp>
 #include <breakwater/resilient_client.hpp>
 #include <breakwater/task/sleep.hpp>
 #include <breakwater/task/start.hpp>
@@ -27,8 +28,8 @@ class Card {
     using Client = bw::ResilientClient<bw::CurlTransport, Store>;
 
 public:
-    Card(const std::string& name, const bw::CurlTransport& transport, const Store& store)
-        : service_{name}, client_{options(name), transport, store} {
+    Card(const std::string& name, const bw::CurlTransport& transport, const Store& store, const bw::Metrics& metrics)
+        : service_{name}, client_{options(name, metrics), transport, store} {
         std::vector<bw::Task<>> customers;
         for (int number = 0; number < 8; ++number) customers.push_back(buy(client_, "/" + name, 80ms + number * 15ms));
         customers_ = bw::as_future(all(std::move(customers)), bw::TaskContext{stop_.get_token()});
@@ -65,7 +66,7 @@ public:
     }
 
 private:
-    bw::ClientOptions options(const std::string& name) const {
+    bw::ClientOptions options(const std::string& name, const bw::Metrics& metrics) const {
         return {.name = name,
                 .base_url = service_.url(),
                 .timeouts = {.attempt = 400ms, .deadline = 1500ms},
@@ -76,7 +77,7 @@ private:
                 .bulkhead = {.max_concurrent = 6, .max_queue = 8},
                 .rate_limit = {.algorithm = bw::TokenBucket{.permits = 60, .period = 1s}, .max_wait = 200ms},
                 .hedge = {.max_hedges = 1, .quantile = 0.95},
-                .observer = [board = board_](const bw::Event& event) { (*board)(event); }};
+                .observer = bw::observers([board = board_](const bw::Event& event) { (*board)(event); }, metrics)};
     }
     static bw::Task<> all(std::vector<bw::Task<>> tasks) { (void)co_await bw::when_all(std::move(tasks)); }
     static bw::Task<> buy(Client client, std::string target, bw::Duration pause) {

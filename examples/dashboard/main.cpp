@@ -84,9 +84,12 @@ void serve(const CommandLine& line, Store store) {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
     Show<Store> show{std::move(store)};
-    const Web web{
-        line.host, line.port, line.page, [&] { return show.json(); },
-        [&](const auto& subject, const auto& name, const auto& word) { return show.press(subject, name, word); }};
+    const Web web{line.host,
+                  line.port,
+                  line.page,
+                  {.state = [&] { return show.json(); },
+                   .metrics = [&] { return show.metrics(); },
+                   .press = [&](const auto&... words) { return show.press(words...); }}};
     std::cout << "http://" << line.host << ':' << web.port() << "   (Ctrl-C ends it)" << std::endl;
     if (!line.port_file.empty()) std::ofstream{line.port_file} << web.port() << '\n';
     std::jthread troubles;

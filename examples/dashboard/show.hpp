@@ -21,7 +21,7 @@ class Show {
 public:
     explicit Show(Store store) : store_{std::move(store)} {
         for (const char* name : {"inventory", "orders", "payments"})
-            cards_.push_back(std::make_unique<Card<Store>>(name, transport_, store_));
+            cards_.push_back(std::make_unique<Card<Store>>(name, transport_, store_, metrics_));
     }
 
     nlohmann::json json() const {
@@ -31,6 +31,8 @@ public:
             json["store"] = {{"is_up", store_.is_up()}, {"processes", store_.instances()}};
         return json;
     }
+
+    std::string metrics() const { return metrics_.prometheus_text(); }
 
     bool press(const std::string& subject, const std::string& name, const std::string& word) {
         for (const auto& card : cards_) {
@@ -65,6 +67,7 @@ public:
 private:
     const Store store_;
     const bw::CurlTransport transport_{};
+    const bw::Metrics metrics_{};
     std::vector<std::unique_ptr<Card<Store>>> cards_;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <breakwater/observe/metrics.hpp>
+
 #include <arpa/inet.h>
 #include <httplib.h>
 
@@ -21,6 +23,8 @@
 
 namespace dashboard {
 
+namespace bw = breakwater;
+
 /// The page, the stream of what it shows (server-sent events), and what its buttons do.
 ///
 /// The buttons are for this machine alone: they need a peer on loopback and the token that only our own page holds,
@@ -28,18 +32,27 @@ namespace dashboard {
 /// domain can be made to point here.
 class Web {
 public:
-    /// `state` is what is shown; `command(subject, name, word)` is what a button does, and whether there is such a one.
-    Web(const std::string& host, int port, const std::string& folder, std::function<nlohmann::json()> state,
-        std::function<bool(const std::string&, const std::string&, const std::string&)> command)
-        : page_{read(folder + "/index.html")}, state_{std::move(state)}, command_{std::move(command)} {
+    struct Show {
+        std::function<nlohmann::json()> state;
+        std::function<std::string()> metrics;  ///< For Prometheus.
+        /// What a button does: a subject, a name, a word. False: there is no such button.
+        std::function<bool(const std::string&, const std::string&, const std::string&)> press;
+    };
+
+    Web(const std::string& host, int port, const std::string& folder, Show show)
+        : page_{read(folder + "/index.html")}, show_{std::move(show)} {
         http_.new_task_queue = [] { return new httplib::ThreadPool(64); };
         http_.set_pre_routing_handler([this](const auto& request, auto& response) { return guard(request, response); });
         http_.Get("/", [this](const auto& request, auto& response) { show_page(request, response); });
         serve("/style.css", folder + "/style.css", "text/css");
         serve("/dashboard.js", folder + "/dashboard.js", "text/javascript");
         serve("/chart.js", "/usr/share/javascript/chart.js/chart.min.js", "text/javascript");
-        http_.Get("/state",
-                  [this](const auto&, auto& response) { response.set_content(state_().dump(), "application/json"); });
+        http_.Get("/state", [this](const auto&, auto& response) {
+            response.set_content(show_.state().dump(), "application/json");
+        });
+        http_.Get("/metrics", [this](const auto&, auto& response) {
+            response.set_content(show_.metrics(), bw::Metrics::content_type);
+        });
         http_.Get("/events", [this](const auto&, auto& response) { stream(response); });
         http_.Post(R"(/(circuit|weather)/([a-z_]+)/([a-z_]+))",
                    [this](const auto& request, auto& response) { press(request, response); });
@@ -110,7 +123,7 @@ private:
     }
     void stream(httplib::Response& response) {
         response.set_chunked_content_provider("text/event-stream", [this](std::size_t, httplib::DataSink& sink) {
-            const std::string message = "data: " + state_().dump() + "\n\n";
+            const std::string message = "data: " + show_.state().dump() + "\n\n";
             if (is_over_ || !sink.write(message.data(), message.size())) return false;
             std::unique_lock lock{mutex_};
             return !over_.wait_for(lock, std::chrono::milliseconds{500}, [this] { return is_over_.load(); });
@@ -120,15 +133,14 @@ private:
         if (!is_loopback(request)) return refuse(response, 403, "only from this machine");
         if (request.get_header_value("X-Dashboard-Token") != token_)
             return refuse(response, 403, "the page's token is missing");
-        if (!command_(request.matches[1], request.matches[2], request.matches[3]))
+        if (!show_.press(request.matches[1], request.matches[2], request.matches[3]))
             return refuse(response, 404, "no such button");
         response.set_content("{}", "application/json");
     }
 
     const std::string page_;
     const std::string token_ = random_token();
-    const std::function<nlohmann::json()> state_;
-    const std::function<bool(const std::string&, const std::string&, const std::string&)> command_;
+    const Show show_;
     std::atomic<bool> is_over_ = false;
     std::mutex mutex_;
     std::condition_variable over_;

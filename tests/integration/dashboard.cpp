@@ -167,6 +167,8 @@ TEST_CASE("the dashboard's buttons obey its own page on this machine, and nobody
     CHECK(dashboard.press("/circuit/orders/open", {{"X-Dashboard-Token", token}}) == 200);
     CHECK(dashboard.circuit("orders") == "open");
     CHECK(dashboard.card("orders")["client"]["circuit"]["forced"] == true);
+    CHECK(dashboard.card("orders")["events"][0]["text"] == "circuit orders: forced open");
+    CHECK_THAT(dashboard.get("/metrics").value().body, ContainsSubstring("breakwater_circuit_state{client=\"orders\""));
     CHECK(dashboard.press("/circuit/orders/reset", {{"X-Dashboard-Token", token}}) == 200);
     CHECK(dashboard.circuit("orders") == "closed");
     CHECK(dashboard.press("/circuit/none/open", {{"X-Dashboard-Token", token}}) == 404);
