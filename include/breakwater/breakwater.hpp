@@ -25,6 +25,7 @@
 #include <breakwater/observe/log.hpp>
 #include <breakwater/observe/metrics.hpp>
 #include <breakwater/observe/on_open.hpp>
+#include <breakwater/observe/span_attributes.hpp>
 #include <breakwater/outcome.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/random.hpp>
