@@ -145,7 +145,7 @@ private:
     template <class M, class Shared>
     void leave(fallback::Cell<M, Shared>& cell) const noexcept {
         if (!cell.shared) return;
-        cell.leave([&](auto adopt) {
+        cell.leave([&]([[maybe_unused]] auto adopt) {
             if constexpr (requires { world_->store.latest(*cell.shared); }) adopt(world_->store.latest(*cell.shared));
         });
     }
