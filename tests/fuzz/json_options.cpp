@@ -4,6 +4,7 @@
 
 #include <breakwater/client/curl_from_json.hpp>
 #include <breakwater/client/from_json.hpp>
+#include <breakwater/testing/fault_injection/from_json.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -59,6 +60,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check(bw::client_options_from_json(value));
         check(bw::curl_options_from_json(value));
         check(bw::curl_options_from_json({{"transport", value}}));
+        check(bw::fault_options_from_json(value));
+        check(bw::store_fault_options_from_json(value));
         if (value.is_object()) {
             value["auth"] = {{"bearer", "hunter2-hunter2"}};
             refuses_the_secret(bw::client_options_from_json(value));
