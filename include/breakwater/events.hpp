@@ -99,7 +99,7 @@ constexpr std::string_view to_string(EventKind kind) noexcept {
 struct Event {
     EventKind kind{};
     std::string_view client{};          ///< The client's name, or what `Observe` calls the pipeline; empty of a store.
-    std::string_view policy{};          ///< The policy's name, or empty.
+    std::string_view policy{};          ///< The policy's name, or empty. Of one key's circuit or pause "name key".
     std::string_view key{};             ///< Of the keyed circuit or limiter, else the call's.
     std::string_view subject{};         ///< What is called, for example "GET /inventory"; never a query or secret.
     std::string_view tag{};             ///< The call's.
@@ -109,7 +109,7 @@ struct Event {
     std::uint64_t sequence = 0;  ///< Number of the event in this process, from 1.
     unsigned attempt = 0;        ///< The number of the attempt, from 1; 0 before the first.
     unsigned max_attempts = 0;   ///< How many attempts the call may make; 0 if nothing limits or retries it.
-    Instant at{};                ///< When, by the call's clock.
+    Instant at{};                ///< When, by the clock of the call or, if it is of none, of the store.
     std::optional<Errc> code{};
     std::optional<int> status{};
     std::optional<Duration> delay{};
@@ -129,6 +129,8 @@ struct Event {
     bool is_sampled = false;            ///< Whether the trace says so.
 };
 
+namespace detail {
+
 /// The number of another call in this process, from 1.
 inline std::uint64_t next_call_number() noexcept {
     static std::atomic<std::uint64_t> last{0};
@@ -139,6 +141,8 @@ inline std::uint64_t next_event_number() noexcept {
     static std::atomic<std::uint64_t> last{0};
     return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
+
+}  // namespace detail
 
 /// Watches. Called on the thread the fact happened on, after the state change, with nothing held: it may re-enter
 /// breakwater. What it throws is dropped. While it runs the call waits. Copies share one function, which must be
@@ -159,12 +163,13 @@ public:
     }
 
     explicit operator bool() const noexcept { return function_ != nullptr; }
+    /// Whether both are copies of one, for the same client.
     friend bool operator==(const Observer&, const Observer&) = default;
 
     /// Tells of an event; numbers it if it has no number yet.
     void operator()(Event event) const noexcept {
         if (!function_) return;
-        if (event.sequence == 0) event.sequence = next_event_number();
+        if (event.sequence == 0) event.sequence = detail::next_event_number();
         if (event.client.empty()) event.client = client_;
         BREAKWATER_TRY { (*function_)(event); }
         BREAKWATER_CATCH_ALL {  // an observer cannot break a call

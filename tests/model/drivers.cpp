@@ -141,6 +141,7 @@ bw::Observe watcher(World& world) {
         if (event.code) words += " " + std::string{to_string(*event.code)};
         if (event.delay) words += " delay " + std::to_string(event.delay->count());
         if (event.took) words += " took " + std::to_string(event.took->count());
+        if (event.source) words += " from " + std::string{to_string(*event.source)};
         words += " attempt " + std::to_string(event.attempt) + "/" + std::to_string(event.max_attempts);
         words += " at " + std::to_string(event.at.time_since_epoch().count());
         world.tell(words);

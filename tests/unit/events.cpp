@@ -211,11 +211,11 @@ TEST_CASE("numbers are drawn only if somebody observes") {
     const bool is_observed = GENERATE(false, true);
     const Ear ear;
     const bw::Pipeline guard{bw::Observe{is_observed ? ear.observer() : bw::Observer{}}, bw::Retry{retries(0)}};
-    const auto calls = bw::next_call_number();
-    const auto events = bw::next_event_number();
+    const auto calls = bw::detail::next_call_number();
+    const auto events = bw::detail::next_event_number();
     CHECK(guard.run([] { return 1; }));
-    CHECK(bw::next_call_number() == calls + 1 + (is_observed ? 1 : 0));
-    CHECK(bw::next_event_number() == events + 1 + (is_observed ? 3 : 0));
+    CHECK(bw::detail::next_call_number() == calls + 1 + (is_observed ? 1 : 0));
+    CHECK(bw::detail::next_event_number() == events + 1 + (is_observed ? 3 : 0));
 }
 
 TEST_CASE("the end of a pipeline's call tells where its answer is from") {
@@ -310,7 +310,12 @@ TEST_CASE("events of a keyed circuit tell its key, also where a function found i
 
     CHECK(breaker.reconfigure({.each = {.name = "shards", .observer = world.ear.observer()}}));
     breaker.reset("shard-8");
-    CHECK(world.ear.take().back().key == "shard-8");
+    const auto later = world.ear.take();
+    REQUIRE(later.size() == 2);
+    CHECK(later[0].kind == EventKind::reconfigured);
+    CHECK(later[0].policy == "shards");
+    CHECK(later[1].kind == EventKind::circuit_forced);
+    CHECK(later[1].key == "shard-8");
 }
 
 TEST_CASE("events of a keyed limiter tell its key") {
@@ -320,8 +325,9 @@ TEST_CASE("events of a keyed limiter tell its key") {
         bw::KeyedRateLimiterOptions<>{
             .each = {.name = "api", .algorithm = bw::FixedWindow{.permits = 1, .window = 1min}, .max_wait = 1min}},
         world.store};
-    const bw::Pipeline guard{bw::UseClock{world.clock}, bw::Observe{world.ear.observer()}, limiter};
-    const bw::CallOptions<int> options{.key = "tenant-7"};
+    const bw::Pipeline guard{bw::UseClock{world.clock}, bw::Observe{world.ear.observer()},
+                             limiter.by([](const auto& call) { return std::string{call.tag()}; })};
+    const bw::CallOptions<int> options{.tag = "tenant-7", .key = "other"};
     CHECK(run(guard, [] { return 1; }, options));
     world.ear.take();
     CHECK(run(guard, [] { return 1; }, options));
@@ -329,7 +335,7 @@ TEST_CASE("events of a keyed limiter tell its key") {
     REQUIRE(waited.size() == 1);
     CHECK(waited[0].policy == "api");
     CHECK(waited[0].key == "tenant-7");
-    CHECK_FALSE(run(guard, [] { return 1; }, {.deadline = 1ms, .key = "tenant-7"}));
+    CHECK_FALSE(run(guard, [] { return 1; }, {.deadline = 1ms, .tag = "tenant-7", .key = "other"}));
     const auto refused = world.ear.take(EventKind::permit_refused);
     REQUIRE(refused.size() == 1);
     CHECK(refused[0].key == "tenant-7");
@@ -603,7 +609,7 @@ TEST_CASE("on_open tells of openings, not of those by hand") {
                                       .retry = {.max_retries = 0},
                                       .observer = bw::on_open([&](const bw::Event& event) {
                                           alerts.push_back(std::string{event.client}.append("/").append(event.policy) +
-                                                           " " + bw::format_duration(event.delay.value()));
+                                                           " " + bw::format_duration(event.delay.value_or(0s)));
                                       })});
     world.service.add(bw::Response{.status = 200});
     world.service.add(bw::Response{.status = 500});

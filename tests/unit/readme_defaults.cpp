@@ -49,8 +49,9 @@ Table table_of_code() {
     Table t;
     const auto none = [](bool empty) { return std::string{empty ? "none" : "SOMETHING"}; };
     const bool no_secrets = o.redact.query.empty() && o.redact.headers.empty() && o.redact.values.empty();
-    t["name`, `base_url`, `headers`, `auth`, `redact`, `observer"] = none(
-        o.name.empty() && o.base_url.empty() && o.headers.empty() && o.auth.index() == 0 && no_secrets && !o.observer);
+    t["name`, `base_url`, `headers`, `auth`, `redact`, `observer`, `begin_trace"] =
+        none(o.name.empty() && o.base_url.empty() && o.headers.empty() && o.auth.index() == 0 && no_secrets &&
+             !o.observer && !o.begin_trace);
     t["timeouts"] = "attempt " + text(o.timeouts.attempt) + ", connect " + text(o.timeouts.connect) + ", deadline " +
                     text(o.timeouts.deadline);
     const auto& rule = o.circuit_breaker.trip.rule();

@@ -118,10 +118,11 @@ public:
             if (result.error().exception()) redact(result.error(), stack_->redaction, call.request);
             result.error().set_attempts(call.attempt).set_subject(subject_).set_timeline(std::move(call.timeline));
         }
+        if (download_ && result && result->is_success() && result->source == Source::network) {
+            if (auto ok = download_->keep(); !ok) result = fail(std::move(ok.error().set_subject(subject_)));
+        }
         if (result) call.source = result->source;
         detail::report_call_end(call, result, result ? std::optional{result->status} : std::nullopt);
-        if (!download_ || !result || !result->is_success() || result->source != Source::network) return;
-        if (auto ok = download_->keep(); !ok) result = fail(std::move(ok.error().set_subject(subject_)));
     }
 
 private:

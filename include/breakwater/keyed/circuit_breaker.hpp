@@ -4,6 +4,7 @@
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/detail/validate_in.hpp>
 #include <breakwater/detail/versions.hpp>
+#include <breakwater/events.hpp>
 #include <breakwater/keyed/by.hpp>
 #include <breakwater/keyed/options.hpp>
 #include <breakwater/keyed/table.hpp>
@@ -84,6 +85,8 @@ public:
     Result<void> reconfigure(Options options) const {
         if (auto ok = validate_next(options); !ok) return ok;
         versions_->update([&](const Shared& old) { return adapted(std::move(options), old); });
+        this->options().each.observer(
+            {.kind = EventKind::reconfigured, .policy = name(), .at = shared().store.clock().now()});
         return {};
     }
 

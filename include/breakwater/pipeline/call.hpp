@@ -114,7 +114,7 @@ public:
         if (!watcher) return;
         observer = &watcher;
         if (number != 0) return;
-        number = next_call_number();
+        number = detail::next_call_number();
         began = now();
     }
     bool is_observed() const noexcept { return observer != nullptr; }
