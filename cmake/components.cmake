@@ -260,6 +260,7 @@ breakwater_component(breakwater
         http/trace_context.hpp
         http/url.hpp
         http/validator.hpp
+        observe/call_report.hpp
         observe/json_log.hpp
         observe/level.hpp
         observe/log.hpp

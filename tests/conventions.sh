@@ -28,7 +28,7 @@ headers=$(find . -name '*.hpp')
 
     forbid "breakwater::core needs the standard library only:" \
         '#include <(curl|nlohmann|openssl|hiredis|prometheus|boost|asio)/|#include <breakwater/(breakwater|http|transport|client|resilient_client|cache)(/|\.hpp)' \
-        $(echo "$headers" | grep -vE '^\./(asio|breakwater|cache|digest|resilient_client)\.hpp$|^\./(asio|http|transport|client|cache|digest|store/redis)/|^\./testing/(fault_injection|scripted|simulation/transport)|^\./observe/(json_log|prometheus|span_attributes|spdlog)')
+        $(echo "$headers" | grep -vE '^\./(asio|breakwater|cache|digest|resilient_client)\.hpp$|^\./(asio|http|transport|client|cache|digest|store/redis)/|^\./testing/(fault_injection|scripted|simulation/transport)|^\./observe/(call_report|json_log|prometheus|span_attributes|spdlog)')
 
     forbid "A header forces no names on its user:" \
         '^using namespace' $headers

@@ -21,6 +21,7 @@
 #include <breakwater/fallback.hpp>
 #include <breakwater/hedge.hpp>
 #include <breakwater/keyed.hpp>
+#include <breakwater/observe/call_report.hpp>
 #include <breakwater/observe/json_log.hpp>
 #include <breakwater/observe/log.hpp>
 #include <breakwater/observe/metrics.hpp>
