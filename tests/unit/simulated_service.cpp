@@ -117,7 +117,7 @@ TEST_CASE("a simulated service is as slow as queueing theory says") {
     }
 }
 
-TEST_CASE("a full queue refuses at once") {
+TEST_CASE("a service with a full queue refuses at once") {
     World world{{.work = constantly(100ms), .max_queue = 1, .round_trip = constantly(5ms)}};
     for (int i = 0; i < 3; ++i) world.call_at(bw::Duration{i});
     world.simulation.run();
