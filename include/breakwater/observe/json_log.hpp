@@ -95,15 +95,23 @@ std::string json_line(const Event& event, Level level, std::chrono::sys_time<Dur
     return json.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
+namespace detail {
+
+template <class Json>
+std::string words_of_json(const Event& event, Level level) {
+    return json_line<Json>(event, level);
+}
+
+}  // namespace detail
+
 /// As `request_log`, in lines of JSON: see `json_line`.
 template <class Json = nlohmann::ordered_json>
 Observer json_log(LogSink sink, LogOptions options = {}) {
-    return detail::log_observer([](const Event& event, Level level) { return json_line<Json>(event, level); },
-                                std::move(sink), std::move(options));
+    return detail::log_observer(&detail::words_of_json<Json>, std::move(sink), std::move(options));
 }
 template <class Json = nlohmann::ordered_json>
 Observer json_log(std::ostream& out, LogOptions options = {}) {
-    return json_log<Json>(LogSink{detail::StreamSink{out}}, std::move(options));
+    return detail::log_observer(&detail::words_of_json<Json>, detail::StreamSink{out}, std::move(options));
 }
 
 }  // namespace breakwater

@@ -215,24 +215,30 @@ inline std::string log_line(const Event& event) {
     return detail::escaped(line);
 }
 
+namespace detail {
+
+inline std::string words_for_people(const Event& event, Level) { return log_line(event); }
+
+}  // namespace detail
+
 /// Where lines of a log go; called as an observer is: on any thread, several at once, with nothing held.
 using LogSink = std::function<void(Level, std::string_view line)>;
 
-/// An observer that hands each event's line to `sink`. Of the levels that are told by default, and of other options:
-/// see `level_of` and `LogOptions`.
+/// An observer that hands each event's line to `sink`. Which levels it is told, and what else may be chosen: see
+/// `level_of` and `LogOptions`.
 ///
 ///     options.observer = bw::request_log(std::clog, {.attempts = true});
 inline Observer request_log(LogSink sink, LogOptions options = {}) {
-    return detail::log_observer([](const Event& event, Level) { return log_line(event); }, std::move(sink),
-                                std::move(options));
+    return detail::log_observer(&detail::words_for_people, std::move(sink), std::move(options));
 }
 inline Observer request_log(std::function<void(std::string_view line)> sink, LogOptions options = {}) {
-    return request_log(LogSink{[sink = std::move(sink)](Level, std::string_view line) { sink(line); }},
-                       std::move(options));
+    return detail::log_observer(
+        &detail::words_for_people, [sink = std::move(sink)](Level, std::string_view line) { sink(line); },
+        std::move(options));
 }
 /// The same as lines of a stream, which must outlive every client that logs to it.
 inline Observer request_log(std::ostream& out, LogOptions options = {}) {
-    return request_log(LogSink{detail::StreamSink{out}}, std::move(options));
+    return detail::log_observer(&detail::words_for_people, detail::StreamSink{out}, std::move(options));
 }
 
 }  // namespace breakwater
