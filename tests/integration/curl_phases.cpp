@@ -82,7 +82,7 @@ std::vector<Phase> phases() {
 }  // namespace
 
 TEST_CASE("a stop request ends an exchange at once in every phase") {
-    const Send send_by = GENERATE(&send_blocking, &test::send_async);
+    const Send send_by = GENERATE(&send_blocking, &test::send_async<bw::CurlTransport>);
     for (const Phase& phase : phases()) {
         INFO(phase.name);
         // The best of several: a busy machine may hold up one, and be in an earlier phase still (loading certificates
@@ -114,7 +114,7 @@ TEST_CASE("a stop request ends an exchange at once in every phase") {
 }
 
 TEST_CASE("the attempt timeout ends an exchange in every phase and says whether it was sent") {
-    const Send send_by = GENERATE(&send_blocking, &test::send_async);
+    const Send send_by = GENERATE(&send_blocking, &test::send_async<bw::CurlTransport>);
     for (const Phase& phase : phases()) {
         INFO(phase.name);
         const bw::CurlTransport transport;
@@ -130,7 +130,7 @@ TEST_CASE("the attempt timeout ends an exchange in every phase and says whether 
 }
 
 TEST_CASE("the connect timeout covers resolving, connecting and TLS, and nothing after") {
-    const Send send_by = GENERATE(&send_blocking, &test::send_async);
+    const Send send_by = GENERATE(&send_blocking, &test::send_async<bw::CurlTransport>);
     for (const Phase& phase : phases()) {
         INFO(phase.name);
         const bw::CurlTransport transport;
@@ -145,7 +145,7 @@ TEST_CASE("the connect timeout covers resolving, connecting and TLS, and nothing
 }
 
 TEST_CASE("a timeout that is over already, or below a millisecond, still ends in its error") {
-    const Send send_by = GENERATE(&send_blocking, &test::send_async);
+    const Send send_by = GENERATE(&send_blocking, &test::send_async<bw::CurlTransport>);
     const auto server = RawServer::answering(bw::test::answer(200, ""));
     const bw::CurlTransport transport;
     for (const bw::Duration timeout : {bw::Duration{-1s}, bw::Duration{0}}) {
@@ -163,7 +163,7 @@ TEST_CASE("a timeout that is over already, or below a millisecond, still ends in
 }
 
 TEST_CASE("a transport works on after an exchange was broken off") {
-    const Send send_by = GENERATE(&send_blocking, &test::send_async);
+    const Send send_by = GENERATE(&send_blocking, &test::send_async<bw::CurlTransport>);
     const auto server = RawServer::http([](Connection& connection, const std::string& request) {
         if (request.starts_with("GET /hang")) connection.wait_for_close();
         return connection.send(bw::test::answer(200, "fine"));
