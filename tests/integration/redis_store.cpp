@@ -16,10 +16,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
-#include <future>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -357,27 +355,6 @@ TEST_CASE("state that cannot be read is an event and local operation, never a cl
     CHECK_FALSE(succeeds(circuit));  // by its own count
     CHECK(say(server, {"HGET", "breakwater:{ledger}:circuit:streak", "v"}) == "2\n");
     CHECK(events.count("store_unreadable") == 1);
-}
-
-TEST_CASE("who is told that a limiter's state cannot be read may ask the limiter meanwhile") {
-    const RedisServer server;
-    auto options = options_for(server);
-    options.lease = 32;
-    const bw::AnyAlgorithm bucket = bw::TokenBucket{.permits = 1'000, .burst = 1'000};
-    (void)limiter(bw::RedisStore{options}, bucket).try_acquire();
-    std::string key = say(server, {"KEYS", "*rate*"});
-    key.resize(key.find('\n'));
-    (void)say(server, {"DEL", key});
-    (void)say(server, {"HSET", key, "v", "2"});
-
-    std::promise<bool> granted;
-    std::optional<Limiter> own;
-    options.observer = [&](const bw::Event& event) {
-        if (event.kind == bw::EventKind::store_unreadable) granted.set_value(own->try_acquire().has_value());
-    };
-    own.emplace(limiter(bw::RedisStore{options}, bucket));
-    CHECK(own->try_acquire());
-    CHECK(granted.get_future().get());
 }
 
 TEST_CASE("a user without a right to the channels still shares, by asking, and the operator is told the rule") {

@@ -38,7 +38,6 @@ struct ScriptedCounter {
         script->counter_read = true;
         return script->count();
     }
-    std::uint64_t read_in_order() const noexcept { return read(); }
 };
 struct ScriptedReference {
     Script* script;

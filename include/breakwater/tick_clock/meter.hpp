@@ -20,9 +20,9 @@ namespace breakwater {
 /// Where there is no segment (in the first 100 ms, while another thread makes one, after giving up) readings come from
 /// the reference itself.
 ///
-/// `Counter` has `is_invariant()`, `read()` and `read_in_order()`, `Reference` is called for nanoseconds; all
-/// `noexcept` and thread-safe, never called with anything held that another thread would wait for: all members are
-/// lock-free.
+/// `Counter` has `is_invariant()` and `read()`, which comes after all loads before it; `Reference` is called for
+/// nanoseconds; all `noexcept` and thread-safe, never called with anything held that another thread would wait for: all
+/// members are lock-free.
 template <class Counter, class Reference>
 class TickMeter {
 public:
@@ -45,10 +45,9 @@ public:
         const std::uint64_t rate = slot.rate.load(std::memory_order_acquire);
         const std::int64_t at = slot.at.load(std::memory_order_acquire);
         const std::uint64_t elapsed = counter_.read() - start;
-        const Fixed micros = Fixed{elapsed} * rate;
-        if (elapsed >= span || static_cast<std::uint64_t>(micros) >= doubtful ||
-            version_.load(std::memory_order_relaxed) != version) [[unlikely]]
+        if (elapsed >= span || version_.load(std::memory_order_relaxed) != version) [[unlikely]]
             return look_closer();
+        const Fixed micros = Fixed{elapsed} * rate;
         return Instant{Duration{at + static_cast<std::int64_t>(micros >> 64)}};
     }
 
@@ -74,10 +73,6 @@ public:
 private:
     __extension__ typedef unsigned __int128 Fixed;  // whole microseconds above, 64 bits of fraction below
 
-    /// A processor may read its counter ahead of an earlier load, which then sees what another thread has written after
-    /// a later reading. That shows only where a whole microsecond lies between the two: near a microsecond's end the
-    /// counter is read again, in order.
-    static constexpr std::uint64_t doubtful = ~std::uint64_t{0} / 8 * 7;
     /// By how much a reading of the reference is put back where a segment may begin meanwhile.
     static constexpr Duration lag{2};
     /// Counters between these rates are used: 1 MHz (what fits 64 bits) and 100 GHz.
@@ -130,7 +125,7 @@ private:
             const std::uint64_t version = version_.load(std::memory_order_acquire);
             const Segment segment = read(version);
             if (segment.span > 0) {
-                const std::uint64_t elapsed = counter_.read_in_order() - segment.start;
+                const std::uint64_t elapsed = counter_.read() - segment.start;
                 if (version_.load(std::memory_order_relaxed) != version) continue;
                 if (elapsed < segment.span) {
                     const Fixed micros = Fixed{elapsed} * segment.rate;
@@ -197,9 +192,9 @@ private:
         Sample best;
         for (int i = 0; i < 3; ++i) {
             Sample sample;
-            sample.ticks = counter_.read_in_order();
+            sample.ticks = counter_.read();
             sample.nanoseconds = reference_();
-            sample.width = counter_.read_in_order() - sample.ticks;
+            sample.width = counter_.read() - sample.ticks;
             if (i == 0 || sample.width < best.width) best = sample;
         }
         return best;
