@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -355,6 +356,34 @@ TEST_CASE("state that cannot be read is an event and local operation, never a cl
     CHECK_FALSE(succeeds(circuit));  // by its own count
     CHECK(say(server, {"HGET", "breakwater:{ledger}:circuit:streak", "v"}) == "2\n");
     CHECK(events.count("store_unreadable") == 1);
+}
+
+TEST_CASE("who is told that a limiter's state cannot be read may ask the limiter meanwhile") {
+    const RedisServer server;
+    auto options = options_for(server);
+    options.lease = 32;
+    const bw::AnyAlgorithm bucket = bw::TokenBucket{.permits = 1'000, .burst = 1'000};
+    std::string key;
+    {
+        const Limiter first = limiter(bw::RedisStore{options}, bucket);
+        REQUIRE(soon([&] {
+            CHECK(first.try_acquire());
+            key = say(server, {"KEYS", "*rate:token*"});
+            return key.ends_with('\n');
+        }));
+    }
+    key.pop_back();
+    (void)say(server, {"DEL", key});
+    (void)say(server, {"HSET", key, "v", "2"});
+
+    std::atomic<int> granted = -1;
+    std::optional<Limiter> own;
+    options.observer = [&](const bw::Event& event) {
+        if (event.kind == bw::EventKind::store_unreadable) granted = own->try_acquire().has_value();
+    };
+    own.emplace(limiter(bw::RedisStore{options}, bucket));
+    CHECK(soon([&] { return own->try_acquire() && granted >= 0; }));
+    CHECK(granted == 1);
 }
 
 TEST_CASE("a user without a right to the channels still shares, by asking, and the operator is told the rule") {
