@@ -1,6 +1,7 @@
 #include "../example_output.hpp"
 
 #include <catch_shim.hpp>
+#include <temporary_directory.hpp>
 
 #include <cstdlib>
 #include <filesystem>
@@ -11,34 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include <unistd.h>
-
 namespace {
 
 namespace fs = std::filesystem;
-
-class Folder {
-public:
-    Folder() {
-        std::string name = (fs::temp_directory_path() / "outage_lab.XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() { fs::remove_all(path_); }
-    const fs::path& path() const { return path_; }
-
-private:
-    fs::path path_;
-};
-
-std::string contents(const fs::path& path) {
-    std::ifstream file{path, std::ios::binary};
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
 
 /// What a quick run of the lab prints, without the line that names the folder, and the figures it writes.
 struct Run {
@@ -47,11 +23,11 @@ struct Run {
     friend bool operator==(const Run&, const Run&) = default;
 };
 Run run(const std::string& words, const std::string& name) {
-    const Folder folder;
+    const breakwater::test::TemporaryDirectory folder;
     std::string text = test::output_of("outage_lab " + words + " --quick --out " + folder.path().string());
     if (const auto at = text.find("  " + folder.path().string()); at != text.npos)
         text.erase(at, text.find('\n', at) - at);
-    return {text, contents(folder.path() / (name + ".csv"))};
+    return {text, folder.read(name + ".csv")};
 }
 
 /// The figures of the row that begins with these words, units left out.
@@ -146,7 +122,7 @@ TEST_CASE("the outage lab's tail: hedging at p95 cuts the tail for some percent 
 }
 
 TEST_CASE("the outage lab draws pictures where gnuplot is, and says so where it is not") {
-    const Folder folder;
+    const breakwater::test::TemporaryDirectory folder;
     const std::string words = "outage_lab herd --quick --out " + folder.path().string();
     const std::string without = test::output_of(words, "PATH=/nowhere");
     CHECK(without.find("herd.csv; no picture: gnuplot is missing (Debian: gnuplot-nox)\n") != without.npos);
@@ -154,8 +130,8 @@ TEST_CASE("the outage lab draws pictures where gnuplot is, and says so where it 
     CHECK(!fs::exists(folder.path() / "herd.png"));
     if (std::system("command -v gnuplot >/dev/null") != 0) return;
     CHECK(test::output_of(words).ends_with("status 0\n"));
-    CHECK(contents(folder.path() / "herd.svg").find("clients") != std::string::npos);
-    CHECK(contents(folder.path() / "herd.png").starts_with("\x89PNG"));
+    CHECK(folder.read("herd.svg").find("clients") != std::string::npos);
+    CHECK(folder.read("herd.png").starts_with("\x89PNG"));
 }
 
 TEST_CASE("the outage lab sweeps an option of the user's file") {
@@ -175,7 +151,7 @@ TEST_CASE("the outage lab names what is wrong with its command line or file") {
     CHECK(said("own " + example + " --sweep retry.max_retires=1..5") ==
           "outage_lab: --sweep: client: retry.max_retires: unknown key; did you mean \"max_retries\"?\nstatus 2\n");
 
-    const Folder folder;
+    const breakwater::test::TemporaryDirectory folder;
     const fs::path file = folder.path() / "own.json";
     std::ofstream{file} << R"({"service": {"workers": 0, "outages": [{"at": "1s", "reach": "gone"}]},
                               "client": {"circuit_breaker": {"recovery_timeout": "0s"}}, "duratoin": "1min"})";
