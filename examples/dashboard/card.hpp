@@ -31,6 +31,7 @@ public:
     Card(const std::string& name, const bw::CurlTransport& transport, const Store& store, const bw::Metrics& metrics)
         : service_{name}, client_{options(name, metrics), transport, store} {
         std::vector<bw::Task<>> customers;
+        customers.reserve(8);
         for (int number = 0; number < 8; ++number) customers.push_back(buy(client_, "/" + name, 80ms + number * 15ms));
         customers_ = bw::as_future(all(std::move(customers)), bw::TaskContext{stop_.get_token()});
     }
