@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -31,7 +30,7 @@ namespace breakwater {
 /// deadline or a breaker's probe lease is shorter than the attempt timeout throws `invalid_options` when it is made.
 ///
 /// A handle; thread-safe. An attempt costs one allocation (the stop state), two locks and a clock reading. One thread
-/// for the process, started with the first attempt and joined at exit, requests the stops, on time by the steady clock
+/// for the process, started with the first attempt, requests the stops, on time by the steady clock
 /// and within about a millisecond by another one; a process that forks must not have started it. If it cannot be
 /// started, `run` throws `std::system_error`.
 class AttemptTimeout {
@@ -39,7 +38,7 @@ public:
     static constexpr Place place = Place::attempt;
 
     /// Throws `Exception` (`invalid_options`) unless `limit` > 0 and at most 24h.
-    explicit AttemptTimeout(Duration limit) : limit_{limit}, alarms_{Alarms::shared()} {
+    explicit AttemptTimeout(Duration limit) : limit_{limit} {
         if (auto ok = check(limit); !ok) throw_error(ok.error());
     }
 
@@ -57,7 +56,7 @@ public:
         Lane() noexcept = default;
         Lane(Lane&&) = delete;
         ~Lane() {
-            if (alarms_ != nullptr) alarms_->cancel(alarm_);
+            if (is_set_) Alarms::shared().cancel(alarm_);
         }
 
     private:
@@ -66,7 +65,7 @@ public:
             std::stop_source to;
             void operator()() noexcept { to.request_stop(); }
         };
-        Alarms* alarms_ = nullptr;  // of an attempt: the pipeline that runs the call keeps them alive
+        bool is_set_ = false;
         Alarms::Alarm alarm_;
         std::stop_token stop_;
         std::optional<std::stop_callback<Relay>> outer_stop_requests_;
@@ -82,8 +81,9 @@ public:
             lane.outer_stop_requests_.emplace(*call.stop, Lane::Relay{stop});
         lane.outer_deadline_ = call.attempt_deadline;
         call.attempt_deadline = std::min(call.attempt_deadline, call.now() + limit_);
-        alarms_->set(lane.alarm_, call.now.clock(), std::min(call.attempt_deadline, call.deadline), std::move(stop));
-        lane.alarms_ = alarms_.get();
+        const Instant due = std::min(call.attempt_deadline, call.deadline);
+        Alarms::shared().set(lane.alarm_, call.now.clock(), due, std::move(stop));
+        lane.is_set_ = true;
         call.stop = &lane.stop_;
         return proceed;
     }
@@ -119,7 +119,6 @@ private:
     }
 
     Duration limit_;
-    std::shared_ptr<Alarms> alarms_;
 };
 
 }  // namespace breakwater

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <thread>
@@ -15,8 +14,8 @@
 
 namespace breakwater {
 
-/// Requests stops when their time has come: one thread for the whole process, started with the first alarm and joined
-/// at exit. Thread-safe.
+/// Requests stops when their time has come: one thread for the whole process, started with the first alarm.
+/// Thread-safe.
 ///
 /// Setting and cancelling an alarm costs a lock each and allocates nothing. The thread wakes when an alarm is due and
 /// at most once for each span that alarms are set ahead. Time by another clock than the steady one (a `ManualClock`,
@@ -44,8 +43,9 @@ public:
     };
 
     /// The process's.
-    static std::shared_ptr<Alarms> shared() {
-        static const auto alarms = std::make_shared<Alarms>();
+    static Alarms& shared() {
+        // Never destroyed: a call that ends on the thread of its alarm may outlive `main`.
+        static auto& alarms = *new Alarms;
         return alarms;
     }
 
