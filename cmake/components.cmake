@@ -140,6 +140,7 @@ breakwater_component(core
         store/fleet/lease.hpp
         store/fleet/link.hpp
         store/fleet/local_cell.hpp
+        store/fleet/one_for_all.hpp
         store/fleet/options.hpp
         store/fleet/pause_cell.hpp
         store/fleet/place.hpp
@@ -163,6 +164,7 @@ breakwater_component(core
         task.hpp
         task/context.hpp
         task/detached.hpp
+        task/now_or_later.hpp
         task/resume_on.hpp
         task/sleep.hpp
         task/start.hpp

@@ -5,6 +5,8 @@
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -12,6 +14,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,11 +47,22 @@ public:
     /// What is kept for the request, fresh or not. One look into the store; two where answers for the URL vary.
     std::optional<CachedResponse> find(const Request& request) const {
         const std::string key = key_of(request, request.method);
-        auto kept = look(key);
-        if (kept && !kept->vary.empty()) kept = look(variant_of(key, kept->vary, request));
-        if (!kept) return {};
-        if (kept->answer.response.url.empty()) kept->answer.response.url = request.url;
-        return std::move(kept->answer);
+        auto kept = decode(store_.get(key));
+        if (kept && !kept->vary.empty()) kept = decode(store_.get(variant_of(key, kept->vary, request)));
+        return answer_of(std::move(kept), request);
+    }
+    /// The same where the store answers later; the request lives until then.
+    Task<std::optional<CachedResponse>> async_find(const Request& request) const
+        requires AsyncStore<StoreType>
+    {
+        const std::string key = key_of(request, request.method);
+        auto looking = later(store_.async_get(key));
+        auto kept = decode(co_await looking);
+        if (kept && !kept->vary.empty()) {
+            auto looking_again = later(store_.async_get(variant_of(key, kept->vary, request)));
+            kept = decode(co_await looking_again);
+        }
+        co_return answer_of(std::move(kept), request);
     }
 
     /// Keeps an answer until `stale_until`, if it may be kept; returns how many others the store says to have dropped
@@ -103,9 +117,10 @@ private:
             return store_.put(key, encode(kept), ttl);
         }
     }
-    std::optional<Kept> look(const std::string& key) const {
-        const auto bytes = store_.get(key);
-        return bytes ? decode(*bytes) : std::nullopt;
+    static std::optional<CachedResponse> answer_of(std::optional<Kept> kept, const Request& request) {
+        if (!kept) return {};
+        if (kept->answer.response.url.empty()) kept->answer.response.url = request.url;
+        return std::move(kept->answer);
     }
     static std::string encode(const Kept& kept) {
         const Response& response = kept.answer.response;
@@ -126,8 +141,9 @@ private:
         return bytes;
     }
 
-    static std::optional<Kept> decode(const std::string& bytes) {
-        const auto value = nlohmann::json::from_cbor(bytes, true, false);
+    static std::optional<Kept> decode(const std::shared_ptr<const std::string>& bytes) {
+        if (!bytes) return {};
+        const auto value = nlohmann::json::from_cbor(*bytes, true, false);
         if (!value.is_object() || value.value("v", 0) != 2) return {};
         try {
             Kept kept;

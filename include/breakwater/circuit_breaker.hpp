@@ -236,10 +236,70 @@ public:
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
-        const auto& [options, rules, layout] = *(lane.version_ = &shared_->version());
-        const auto admission = with_now(call, clock(), [&](auto& now) {
-            return shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
-        });
+        const Rules& rules = (lane.version_ = &shared_->version())->rules;
+        return entered(lane, call, with_now(call, clock(), [&](auto& now) {
+                           return shared_->store.apply(Step{*shared_->cell, rules, admit(rules)}, now);
+                       }));
+    }
+    auto async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        const Rules& rules = (lane.version_ = &shared_->version())->rules;
+        return then(with_now(call, clock(),
+                             [&](auto& now) {
+                                 return shared_->store.async_apply(Step{*shared_->cell, rules, admit(rules)}, now);
+                             }),
+                    [&, this](const typename Machine::Admission& admission) { return entered(lane, call, admission); });
+    }
+
+    /// After an inner wait: gives the permit back and asks anew.
+    Before reask(Lane& lane, auto& call) const noexcept {
+        leave(lane, call);
+        return before(lane, call);
+    }
+    auto async_reask(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        leave(lane, call);
+        return async_before(lane, call);
+    }
+
+    template <class T>
+    [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+        const Outcome outcome = result ? Outcome::success : judge(lane.version_->options, result.error(), call);
+        if (outcome == Outcome::neutral) {
+            leave(lane, call);
+            return done;
+        }
+        if (!recorded_at_a_glance(lane, outcome)) [[unlikely]]
+            record(lane, call, outcome, asked_by(result));
+        return done;
+    }
+    template <class T>
+    auto async_after(Lane& lane, auto& call, Result<T>& result) const -> detail::Eventual<After, decltype(call)>
+        requires AsyncStore<StoreType>
+    {
+        const Outcome outcome = result ? Outcome::success : judge(lane.version_->options, result.error(), call);
+        if (outcome == Outcome::neutral) leave(lane, call);
+        if (outcome == Outcome::neutral || recorded_at_a_glance(lane, outcome) || !is_counted(lane, call)) return done;
+        const auto step = verdict(lane, outcome, asked_by(result));
+        return then(with_now(call, clock(), [&](auto& now) { return shared_->store.async_apply(step, now); }),
+                    [&, this](const typename Machine::Recorded& recorded) {
+                        filed(lane, call, recorded);
+                        return done;
+                    });
+    }
+
+    Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
+        if (before.code != Errc::circuit_open) [[unlikely]]
+            return refusal_by(name(), before);
+        return refusal_of(lane.refused_in_, before.delay);
+    }
+
+private:
+    /// Of an attempt that has asked for a permit.
+    Before entered(Lane& lane, auto& call, const typename Machine::Admission& admission) const noexcept {
+        const auto& [options, rules, layout] = *lane.version_;
         if (admission.transition) report(call, *admission.transition, admission.open_for);
         if (!admission.admitted) {
             lane.refused_in_ = admission.state;
@@ -262,34 +322,6 @@ public:
         return proceed;
     }
 
-    /// After an inner wait: gives the permit back and asks anew.
-    Before reask(Lane& lane, auto& call) const noexcept {
-        leave(lane, call);
-        return before(lane, call);
-    }
-
-    template <class T>
-    [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        const Outcome outcome = result ? Outcome::success : judge(lane.version_->options, result.error(), call);
-        if (outcome == Outcome::neutral) {
-            leave(lane, call);
-            return done;
-        }
-        typename Machine::Recorded recorded{};
-        const Step step{*shared_->cell, lane.version_->rules,
-                        typename Machine::Record{lane.ticket_, tally_of(outcome)}};
-        if (!decided_at_a_glance(shared_->store, step, recorded)) [[unlikely]]
-            record(lane, call, outcome, result ? Duration{-1} : result.error().retry_after().value_or(Duration{-1}));
-        return done;
-    }
-
-    Error refusal(Lane& lane, auto&, const Before& before) const noexcept {
-        if (before.code != Errc::circuit_open) [[unlikely]]
-            return refusal_by(name(), before);
-        return refusal_of(lane.refused_in_, before.delay);
-    }
-
-private:
     /// Options to go on by.
     Result<void> validate_next(const Options& options) const {
         if (auto ok = validate(options); !ok) return ok;
@@ -324,19 +356,40 @@ private:
         shared.store.apply(Step{*shared.cell, rules, typename Machine::Release{ticket}}, now);
     }
 
+    [[gnu::always_inline]] bool recorded_at_a_glance(Lane& lane, Outcome outcome) const noexcept {
+        typename Machine::Recorded recorded{};
+        const Step step{*shared_->cell, lane.version_->rules,
+                        typename Machine::Record{lane.ticket_, tally_of(outcome)}};
+        return decided_at_a_glance(shared_->store, step, recorded);
+    }
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
-        if (lane.ticket_.generation == not_counted) return;
-        const auto& [options, rules, layout] = *lane.version_;
-        if (!call.tag().empty() && options.uncounted_tags.contains(call.tag())) return leave(lane, call);
-        const bool failed = outcome == Outcome::failure;
-        const Step step{
-            *shared_->cell, rules,
-            typename Machine::Record{lane.ticket_, tally_of(outcome), failed ? shared_->random() : 0, retry_after}};
-        const auto recorded = with_now(call, clock(), [&](auto& now) { return shared_->store.apply(step, now); });
+        if (!is_counted(lane, call)) return;
+        const auto step = verdict(lane, outcome, retry_after);
+        filed(lane, call, with_now(call, clock(), [&](auto& now) { return shared_->store.apply(step, now); }));
+    }
+    /// An attempt that is not goes without a verdict.
+    static bool is_counted(Lane& lane, auto& call) noexcept {
+        if (lane.ticket_.generation == not_counted) return false;
+        if (call.tag().empty() || !lane.version_->options.uncounted_tags.contains(call.tag())) return true;
+        leave(lane, call);
+        return false;
+    }
+    auto verdict(Lane& lane, Outcome outcome, Duration retry_after) const noexcept {
+        const std::uint64_t random = outcome == Outcome::failure ? shared_->random() : 0;
+        return Step{*shared_->cell, lane.version_->rules,
+                    typename Machine::Record{lane.ticket_, tally_of(outcome), random, retry_after}};
+    }
+    /// Of an attempt whose verdict was told.
+    void filed(Lane& lane, auto& call, const typename Machine::Recorded& recorded) const noexcept {
         if (lane.held_in_ != nullptr) [[unlikely]]
             let_go(lane, call);
         if (recorded.verdict != Machine::Verdict::counted) [[unlikely]]
             report(call, recorded);
+    }
+    /// The Retry-After of an answer; negative if there is none.
+    template <class T>
+    static Duration asked_by(const Result<T>& result) noexcept {
+        return result ? Duration{-1} : result.error().retry_after().value_or(Duration{-1});
     }
 
     /// In shadow mode: reports the refusal and lets the call through, with a ticket of no circuit.

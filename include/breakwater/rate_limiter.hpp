@@ -75,9 +75,14 @@ public:
     /// the limiter can never hold so many.
     Result<void> try_acquire(std::int64_t permits = 1) const noexcept {
         LazyNow now{clock()};
-        const Grant grant = steps().take(permits, now);
-        if (grant.granted) return {};
-        return fail(refusal_of(grant));
+        return result_of(steps().take(permits, now));
+    }
+    /// The same as a `NowOrLater`, for who may not block. This handle lives until then.
+    auto async_try_acquire(std::int64_t permits = 1) const
+        requires AsyncStore<StoreType>
+    {
+        LazyNow now{clock()};
+        return then(steps().async_take(permits, now), [this](const Grant& grant) { return result_of(grant); });
     }
 
     /// Takes `permits`, waiting up to `max_wait` for them. Blocks. Refuses at once if the wait would be longer.
@@ -205,13 +210,14 @@ public:
     Before before(Lane& lane, auto& call) const noexcept {
         const Version& version = shared_->version();
         const Grant grant = with_now(call, clock(), [&](auto& now) { return steps(version).take(1, now); });
-        if (!grant.granted) {
-            if (refuses_all(shared_->store)) return reject(Errc::store_unavailable);
-            return wait_or_reject(grant, version.options.max_wait, lane.waited_);
-        }
-        lane.version_ = &version;
-        lane.permit_ = std::uint64_t{1} + call.attempt;
-        return proceed;
+        return decided(lane, call, version, grant);
+    }
+    auto async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        const Version& version = shared_->version();
+        return then(with_now(call, clock(), [&](auto& now) { return steps(version).async_take(1, now); }),
+                    [&, this](const Grant& grant) { return decided(lane, call, version, grant); });
     }
 
     template <class T>
@@ -281,6 +287,17 @@ private:
     }
     Steps steps() const noexcept { return steps(shared_->version()); }
 
+    /// Of an attempt that has asked for a permit.
+    Before decided(Lane& lane, auto& call, const Version& version, const Grant& grant) const noexcept {
+        if (!grant.granted) {
+            if (refuses_all(shared_->store)) return reject(Errc::store_unavailable);
+            return wait_or_reject(grant, version.options.max_wait, lane.waited_);
+        }
+        lane.version_ = &version;
+        lane.permit_ = std::uint64_t{1} + call.attempt;
+        return proceed;
+    }
+
     void tell_of_pause(Duration paused, auto& call) const noexcept {
         if (paused > Duration{0}) call.emit({.kind = EventKind::limiter_paused, .policy = name(), .delay = paused});
     }
@@ -290,6 +307,10 @@ private:
         return steps(version).cancel(reserved, ready_at, now);
     }
 
+    Result<void> result_of(const Grant& grant) const noexcept {
+        if (grant.granted) return {};
+        return fail(refusal_of(grant));
+    }
     Error refusal_of(const Grant& grant) const noexcept {
         if (refuses_all(shared_->store)) return Error::refusal(Errc::store_unavailable, name());
         if (grant.never) return Error::refusal(Errc::exceeds_burst, name());

@@ -146,8 +146,8 @@ public:
     // one thread, the transport's or that of the context's scheduler, where the awaiting coroutine goes on. A call
     // begins when it is awaited, by the options that the client has when it is made. With g++ 12 a call that takes
     // options is given a name before it is awaited (see `NamedTask`). When the client's last handle goes, what is under
-    // way is cancelled. A store that answers later (`RedisStore`) is still waited for on that thread: where a permit is
-    // not leased, and by a circuit's probe.
+    // way is cancelled. A store that answers later is awaited like all else if it is an `AsyncStore`, as `RedisStore`
+    // is; another one is waited for on that thread.
 
     Task<Result<Response>> async_get(std::string_view target) const { return async_call(Method::get, target); }
     Task<Result<Response>> async_head(std::string_view target) const { return async_call(Method::head, target); }

@@ -9,8 +9,11 @@
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/retry.hpp>
+#include <breakwater/store/fleet.hpp>
+#include <breakwater/task/now_or_later.hpp>
 #include <breakwater/task/start.hpp>
 #include <breakwater/testing/manual_clock.hpp>
+#include <breakwater/testing/virtual_server.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -118,6 +121,36 @@ private:
     World* world_;
 };
 
+/// The same, but who does not block is answered later, every other time.
+class AskingWhim : public Whim {
+public:
+    struct Lane : Whim::Lane {
+        bool is_later = false;
+    };
+    using Whim::Whim;
+
+    bw::NowOrLater<bw::Before> async_before(Lane& lane, auto& call) const {
+        return soon(lane, [&, this] { return before(lane, call); });
+    }
+    bw::NowOrLater<bw::Before> async_reask(Lane& lane, auto& call) const {
+        return soon(lane, [&, this] { return reask(lane, call); });
+    }
+    bw::NowOrLater<bw::After> async_after(Lane& lane, auto& call, auto& result) const {
+        return soon(lane, [&, this] { return after(lane, call, result); });
+    }
+
+private:
+    template <class F>
+    static auto soon(Lane& lane, F decide) -> bw::NowOrLater<decltype(decide())> {
+        if (lane.is_later = !lane.is_later; lane.is_later) return later(std::move(decide));
+        return decide();
+    }
+    template <class F>
+    static auto later(F decide) -> bw::Task<decltype(decide())> {
+        co_return decide();
+    }
+};
+
 bw::Result<int> attempt(World& world) {
     world.tell("attempt");
     world.clock.advance(std::chrono::milliseconds{world.pick(300)});
@@ -168,13 +201,15 @@ void call(World& world, const Guard& guard, Through driver) {
     world.clock.advance(std::chrono::milliseconds{world.pick(500)});
 }
 
+template <class AnyWhim>
 void whims(World& world, Through driver) {
-    const bw::Pipeline guard{bw::UseClock{world.clock}, watcher(world), Whim{"outer", world}, Whim{"middle", world},
-                             Whim{"inner", world}};
+    const bw::Pipeline guard{bw::UseClock{world.clock}, watcher(world), AnyWhim{"outer", world},
+                             AnyWhim{"middle", world}, AnyWhim{"inner", world}};
     for (int i = 0; i < 40; ++i) call(world, guard, driver);
 }
 
-void everything(World& world, Through driver) {
+template <class Store>
+void everything(World& world, const Store& store, Through driver) {
     const auto ms = [&](int most) { return std::chrono::milliseconds{1 + world.pick(most)}; };
     const bw::Pipeline guard{
         watcher(world),
@@ -189,11 +224,19 @@ void everything(World& world, Through driver) {
                             .recovery_timeout = ms(3'000),
                             .probe_lease = 60s,
                             .seed = 3},
-                           world.store},
+                           store},
         bw::Bulkhead{{.max_concurrent = 1, .max_queue = 1, .max_wait = ms(500)}},
-        bw::RateLimiter{{.algorithm = bw::TokenBucket{.permits = 3, .period = 1s, .burst = 3}, .max_wait = ms(2'000)},
-                        world.store}};
+        bw::RateLimiter{
+            {.name = "b", .algorithm = bw::TokenBucket{.permits = 3, .period = 1s, .burst = 3}, .max_wait = ms(2'000)},
+            store}};
     for (int i = 0; i < 40; ++i) call(world, guard, driver);
+}
+
+void in_memory(World& world, Through driver) { everything(world, world.store, driver); }
+
+void in_a_fleet(World& world, Through driver) {
+    bw::testing::VirtualServer server{world.clock};
+    everything(world, bw::FleetStore<bw::testing::VirtualLink>{{.min_reporters = 1}, server}, driver);
 }
 
 std::string story_of(void (*calls)(World&, Through), Through driver, std::uint32_t seed) {
@@ -215,7 +258,7 @@ std::string where_they_part(const std::string& one, const std::string& other) {
 }  // namespace
 
 TEST_CASE("both drivers decide, report and wait alike") {
-    for (const auto calls : {&whims, &everything}) {
+    for (const auto calls : {&whims<Whim>, &whims<AskingWhim>, &in_memory, &in_a_fleet}) {
         for (std::uint32_t seed = 0; seed < 150; ++seed) {
             const std::string blocking = story_of(calls, Through::blocking, seed);
             const std::string asynchronous = story_of(calls, Through::coroutine, seed);

@@ -635,6 +635,17 @@ TEST_CASE("a redirect that has no permit left ends the call with the limit's ref
     CHECK(world.service.count() == 1);
 }
 
+TEST_CASE("a redirect that its endpoint has no permit for takes none of the client's") {
+    const World world;
+    world.answers({answer(302, {{"Location", "/v1/a?again"}}), ok()});
+    const bw::FixedWindow ten{.permits = 10, .window = 1min};
+    const bw::FixedWindow one{.permits = 1, .window = 1min};
+    const Client client = world.client({.rate_limit = {.algorithm = ten, .per_endpoint = {.algorithm = one}}});
+    CHECK(error_of(client.get("/a")).is_refusal(Errc::rate_limited));
+    CHECK(world.service.count() == 1);
+    CHECK(client.rate_limiter().snapshot().available == 9);
+}
+
 TEST_CASE("at most five redirects are followed, and none if none are wanted") {
     const auto loop = answer(302, {{"Location", "/v1/x"}});
     const World world;

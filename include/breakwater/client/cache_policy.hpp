@@ -8,6 +8,7 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -31,28 +32,22 @@ public:
     CachePolicy(ResponseCache<StoreType> cache, CacheOptions options, const StoreType& store)
         : cache_{std::move(cache)}, options_{options}, clock_{store.clock()} {}
 
-    Before before(Lane& lane, auto& call) const {
-        if (!call.request.method.is_safe() || call.download != nullptr) return proceed;
+    /// Of a call that may not be answered from the cache.
+    bool glance(Lane& lane, auto& call) const {
+        if (!call.request.method.is_safe() || call.download != nullptr) return true;
         const auto ttl = call.options.cache_ttl ? call.options.cache_ttl : options_.ttl;
         const CacheControl asked = parse_cache_control(call.request.headers);
-        if (!ttl || *ttl <= Duration{0} || asked.no_store) return proceed;
+        if (!ttl || *ttl <= Duration{0} || asked.no_store) return true;
         lane.ttl = ttl;
-        if (asked.no_cache) return proceed;
-        call.is_cached = true;
-        auto kept = cache_.find(call.request);
-        if (!kept) return proceed;
-        const Instant now = clock_.now();
-        if (now < kept->fresh_until) {
-            lane.hit = std::move(kept->response);
-            lane.hit.source = Source::cache;
-            call.emit({.kind = EventKind::cache_hit, .status = lane.hit.status});
-            return answer_now;
-        }
-        if (now < kept->stale_until) {
-            kept->response.source = Source::stale_cache;
-            call.stale = std::make_shared<const Response>(std::move(kept->response));
-        }
-        return proceed;
+        call.is_cached = !asked.no_cache;
+        return !call.is_cached;
+    }
+    Before before(Lane& lane, auto& call) const { return decided(lane, call, cache_.find(call.request)); }
+    NowOrLater<Before> async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        return then(NowOrLater{cache_.async_find(call.request)},
+                    [&, this](auto kept) { return decided(lane, call, std::move(kept)); });
     }
 
     Result<Response> answer(Lane& lane, auto&) const { return std::move(lane.hit); }
@@ -68,6 +63,22 @@ public:
     }
 
 private:
+    Before decided(Lane& lane, auto& call, std::optional<CachedResponse> kept) const {
+        if (!kept) return proceed;
+        const Instant now = clock_.now();
+        if (now < kept->fresh_until) {
+            lane.hit = std::move(kept->response);
+            lane.hit.source = Source::cache;
+            call.emit({.kind = EventKind::cache_hit, .status = lane.hit.status});
+            return answer_now;
+        }
+        if (now < kept->stale_until) {
+            kept->response.source = Source::stale_cache;
+            call.stale = std::make_shared<const Response>(std::move(kept->response));
+        }
+        return proceed;
+    }
+
     void keep(Duration ttl, auto& call, const Response& response) const {
         const CacheControl directives = parse_cache_control(response.headers);
         Duration lifetime = ttl;

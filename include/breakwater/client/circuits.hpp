@@ -7,6 +7,7 @@
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <optional>
 #include <string>
@@ -58,8 +59,24 @@ public:
         return !has_others_ && own_.glance(lane.own, call);
     }
     Before before(Lane& lane, auto& call) const noexcept {
-        if (has_others_ && lane.is_own && !lane.other.has_key()) choose(lane, call.request);
+        choose(lane, call.request);
         return lane.is_own ? own_.before(lane.own, call) : others_->before(lane.other, call);
+    }
+    NowOrLater<Before> async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        choose(lane, call.request);
+        return lane.is_own ? own_.async_before(lane.own, call) : others_->async_before(lane.other, call);
+    }
+    NowOrLater<Before> async_reask(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        return lane.is_own ? own_.async_reask(lane.own, call) : others_->async_reask(lane.other, call);
+    }
+    NowOrLater<After> async_after(Lane& lane, auto& call, auto& result) const
+        requires AsyncStore<StoreType>
+    {
+        return lane.is_own ? own_.async_after(lane.own, call, result) : others_->async_after(lane.other, call, result);
     }
     Before reask(Lane& lane, auto& call) const noexcept {
         return lane.is_own ? own_.reask(lane.own, call) : others_->reask(lane.other, call);
@@ -78,7 +95,9 @@ private:
         return key.target<ByClient>() == nullptr && (!by_host || base_url.empty());
     }
 
+    /// The circuit, once for each passage.
     void choose(Lane& lane, const Request& request) const noexcept {
+        if (!has_others_ || !lane.is_own || lane.other.has_key()) return;
         const std::string key = key_of(key_, request, &host_of);
         lane.is_own = key.empty();
         if (!lane.is_own) others_->place_under(lane.other, key);

@@ -11,6 +11,8 @@
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <chrono>
 #include <memory>
@@ -67,12 +69,21 @@ public:
         return options_.calls == CoalesceCalls::none || (options_.calls == CoalesceCalls::cached && !call.is_cached);
     }
     Before before(Lane& lane, auto& call) const {
-        if (lane.leads()) return ask_others(lane, call);  // once more
-        if (glance(lane, call) || call.request.method != Method::get || call.request.body || call.download != nullptr ||
-            call.options.progress)
-            return proceed;
-        const Before joined = lane.join(*table_, key_of(call.request), options_.max_wait);
-        return lane.leads() ? ask_others(lane, call) : joined;
+        const Before joined = join(lane, call);
+        if constexpr (has_claims) {
+            if (asks_others(lane, call)) {
+                if (is_asked_again(lane, call) && found(lane, cache_.find(call.request))) return answer_now;
+                return claimed(lane, call, store_.claim(claim_of(call), options_.max_wait));
+            }
+        }
+        return joined;
+    }
+    NowOrLater<Before> async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        const Before joined = join(lane, call);
+        if (!asks_others(lane, call)) return joined;
+        return async_ask_others(lane, call);
     }
     bool enqueue(Lane& lane, Waiter& waiter) const {
         lane.enqueue(waiter);
@@ -106,27 +117,45 @@ private:
         return key;
     }
 
-    /// Whether this process is to make the call.
-    Before ask_others(Lane& lane, auto& call) const {
-        if constexpr (has_claims) {
-            if (!call.is_cached) return proceed;
-            const Instant now = call.now();
-            if (!lane.patience_) {
-                lane.patience_ = now + options_.max_wait;
-            } else if (auto kept = cache_.find(call.request); kept && store_.clock().now() < kept->fresh_until) {
-                lane.found_ = std::move(kept->response);
-                return answer_now;
-            }
-            std::string claim = "claim:" + name_ + ":" + key_of(call.request);
-            if (store_.claim(claim, options_.max_wait)) {
-                lane.store_ = &store_;
-                lane.claim_ = std::move(claim);
-                return proceed;
-            }
-            if (now + look_again < *lane.patience_ && call.remaining() > look_again)
-                return wait_for(look_again, Errc::attempt_timeout);
+    /// Among the calls of this process.
+    Before join(Lane& lane, auto& call) const {
+        if (lane.leads() || glance(lane, call) || call.request.method != Method::get || call.request.body ||
+            call.download != nullptr || call.options.progress)
+            return proceed;
+        return lane.join(*table_, key_of(call.request), options_.max_wait);
+    }
+
+    // Whether this process is to make the call.
+
+    static bool asks_others(const Lane& lane, auto& call) noexcept { return lane.leads() && call.is_cached; }
+    Task<Before> async_ask_others(Lane& lane, auto& call) const {
+        if (is_asked_again(lane, call)) {
+            auto looking = cache_.async_find(call.request);
+            if (found(lane, co_await looking)) co_return answer_now;
         }
-        return proceed;
+        auto claiming = later(store_.async_claim(claim_of(call), options_.max_wait));
+        const bool is_ours = co_await claiming;
+        co_return claimed(lane, call, is_ours);
+    }
+    bool is_asked_again(Lane& lane, auto& call) const noexcept {
+        if (lane.patience_) return true;
+        lane.patience_ = call.now() + options_.max_wait;
+        return false;
+    }
+    bool found(Lane& lane, std::optional<CachedResponse> kept) const {
+        if (!kept || store_.clock().now() >= kept->fresh_until) return false;
+        lane.found_ = std::move(kept->response);
+        return true;
+    }
+    std::string claim_of(const auto& call) const { return "claim:" + name_ + ":" + key_of(call.request); }
+    Before claimed(Lane& lane, auto& call, bool is_ours) const {
+        if (is_ours) {
+            lane.store_ = &store_;
+            lane.claim_ = claim_of(call);
+            return proceed;
+        }
+        const bool can_wait = call.now() + look_again < *lane.patience_ && call.remaining() > look_again;
+        return can_wait ? wait_for(look_again, Errc::attempt_timeout) : proceed;
     }
 
     ClientCoalesceOptions options_;

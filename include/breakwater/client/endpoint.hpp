@@ -8,6 +8,7 @@
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <optional>
 #include <string>
@@ -29,6 +30,11 @@ public:
     std::string_view name() const noexcept { return limiter_.name(); }
     bool glance(Lane& lane, auto& call) const noexcept { return limiter_.glance(lane, call); }
     Before before(Lane& lane, auto& call) const noexcept { return limiter_.before(lane, call); }
+    auto async_before(Lane& lane, auto& call) const
+        requires requires(const Limiter& limiter) { limiter.async_before(lane, call); }
+    {
+        return limiter_.async_before(lane, call);
+    }
     After after(Lane& lane, auto& call, auto& result) const noexcept {
         if (result) return done;
         if (heeds_ == Heeds::yes) return limiter_.after(lane, call, result);
@@ -73,13 +79,24 @@ public:
     Result<void> try_acquire(const Request& request) const {
         return is_on_ ? limiters_->try_acquire(endpoint(request)) : Result<void>{};
     }
+    NowOrLater<Result<void>> async_try_acquire(const Request& request) const
+        requires AsyncStore<StoreType>
+    {
+        if (!is_on_) return Result<void>{};
+        return limiters_->async_try_acquire(endpoint(request));
+    }
 
     std::string_view name() const noexcept { return "endpoint"; }
     std::string_view key(const Lane& lane) const noexcept { return is_on_ ? limiters_->key(lane) : std::string_view{}; }
-    Before before(Lane& lane, auto& call) const noexcept {
-        if (!is_on_) return proceed;
-        if (!lane.has_key()) limiters_->place_under(lane, endpoint(call.request));
-        return limiters_->before(lane, call);
+    bool glance(Lane& lane, auto& call) const noexcept {
+        if (is_on_ && !lane.has_key()) limiters_->place_under(lane, endpoint(call.request));
+        return !is_on_;
+    }
+    Before before(Lane& lane, auto& call) const noexcept { return limiters_->before(lane, call); }
+    auto async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        return limiters_->async_before(lane, call);
     }
     After after(Lane& lane, auto& call, auto& result) const noexcept {
         return is_on_ ? limiters_->after(lane, call, result) : done;

@@ -58,8 +58,11 @@ template <class AnyCall, class Options>
 /// One attempt of a call: its request and the redirects that are followed. Says what is to be sent next and is given
 /// what has come of it, so that it is the same whoever waits in between:
 ///
-///     while (const Request* request = exchange.next()) exchange.take(transport.send(*request, exchange.how()),
-///     permit); Result<Response> result = exchange.finish();
+///     while (const Request* request = exchange.next()) {
+///         exchange.take(transport.send(*request, exchange.how()));
+///         if (const Request* next = exchange.unpermitted()) exchange.take_permit(…);
+///     }
+///     Result<Response> result = exchange.finish();
 template <class AnyCall, class Options>
 class Exchange {
 public:
@@ -95,20 +98,31 @@ public:
     const Request* next() const noexcept { return next_; }
     const SendOptions& how() const noexcept { return how_; }
 
-    /// The answer to what was sent. `take_permit(next)` is asked before a redirect is followed, and before the whole is
-    /// asked for where the rest of a file is not to be had.
-    template <class F>
-    void take(Result<Response> answer, F take_permit) {
+    /// The answer to what was sent.
+    void take(Result<Response> answer) {
         next_ = nullptr;
-        if (call_.download != nullptr && call_.download->wants_whole(answer)) {
-            const Request& same = last_hop();
-            if (auto permit = take_permit(same); !permit) return end(fail(std::move(permit.error())));
-            ++call_.resends;
-            return send_in_time(same);
-        }
+        if (call_.download != nullptr && call_.download->wants_whole(answer))
+            return void(unpermitted_ = &last_hop());  // the rest of a file is not to be had
         if (answer && is_redirect_status(answer->status) && options_.redirects.max > 0)
-            return follow(*std::move(answer), take_permit);
+            return follow(*std::move(answer));
         end(std::move(answer));
+    }
+
+    /// What to send now if there is a permit for it; null if nothing wants one.
+    const Request* unpermitted() const noexcept { return unpermitted_; }
+    /// Whether there is one.
+    void take_permit(Result<void> permit) {
+        unpermitted_ = nullptr;
+        if (!permit) return end(fail(std::move(permit.error())));
+        ++call_.resends;
+        if (!redirected_) return send_in_time(last_hop());
+        call_.emit({.kind = EventKind::redirected, .status = redirected_->status});
+        if (call_.trace && !is_same_origin(last_hop().url, redirected_->next.url)) has_left_origin_ = true;
+        ++hops_;
+        hop_ = std::move(redirected_->next);
+        redirected_.reset();
+        if (call_.is_observed()) call_.url = hop_.url;
+        send_in_time(hop_);
     }
 
     /// What the attempt has come to; notes it in the call's timeline.
@@ -167,8 +181,7 @@ private:
     }
     void end(Result<Response> result) { result_.emplace(std::move(result)); }
 
-    template <class F>
-    void follow(Response redirect, F take_permit) {
+    void follow(Response redirect) {
         auto next = next_hop(last_hop(), redirect, options_.redirects);
         if (!next) return end(fail(std::move(next.error())));
         if (!*next) return end(std::move(redirect));
@@ -179,14 +192,8 @@ private:
         if (hops_ == options_.redirects.max) return refuse(Error{Errc::too_many_redirects});
         if ((*next)->body && (*next)->body->is_spent())
             return refuse(Error{Errc::redirect_refused, "the one-shot body cannot be sent again"});
-        if (auto permit = take_permit(**next); !permit) return end(fail(std::move(permit.error())));
-        call_.emit({.kind = EventKind::redirected, .status = redirect.status});
-        if (call_.trace && !is_same_origin(last_hop().url, (*next)->url)) has_left_origin_ = true;
-        ++hops_;
-        ++call_.resends;
-        hop_ = **std::move(next);
-        if (call_.is_observed()) call_.url = hop_.url;
-        send_in_time(hop_);
+        redirected_.emplace(redirect.status, **std::move(next));
+        unpermitted_ = &redirected_->next;
     }
 
     AnyCall& call_;
@@ -196,8 +203,14 @@ private:
     const Instant over_;
     SendOptions how_;
     const Request* next_ = nullptr;
+    const Request* unpermitted_ = nullptr;
     std::optional<Result<Response>> result_;
     Request hop_{};
+    struct Redirected {
+        int status;
+        Request next;
+    };
+    std::optional<Redirected> redirected_{};  // not followed yet
     unsigned hops_ = 0;
     std::optional<Request> traced_;
     bool has_left_origin_ = false;  // as of then nobody is told of the trace

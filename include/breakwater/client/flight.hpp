@@ -14,6 +14,7 @@
 #include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
 #include <breakwater/task/resume_on.hpp>
 #include <breakwater/transport/transport.hpp>
 
@@ -94,8 +95,10 @@ public:
     /// One attempt on the calling thread.
     Result<Response> attempt_here(CallType& call) const {
         Exchange exchange{call, stack_->options};
-        while (const Request* request = exchange.next())
-            exchange.take(core_->transport().send(*request, exchange.how()), hop_permits());
+        while (const Request* request = exchange.next()) {
+            exchange.take(core_->transport().send(*request, exchange.how()));
+            if (const Request* next = exchange.unpermitted()) exchange.take_permit(hop_permit(*next));
+        }
         return told(call, exchange.finish());
     }
     /// One attempt that blocks nobody.
@@ -105,7 +108,12 @@ public:
             auto sending = core_->transport().async_send(*request, exchange.how());
             Result<Response> answer = co_await sending;
             co_await resume_on_scheduler();  // the transport's own, unless the caller has another
-            exchange.take(std::move(answer), hop_permits());
+            exchange.take(std::move(answer));
+            if (const Request* next = exchange.unpermitted()) {
+                auto asking = async_hop_permit(*next);
+                Result<void> permit = co_await asking;
+                exchange.take_permit(std::move(permit));
+            }
         }
         co_return told(call, exchange.finish());
     }
@@ -136,11 +144,25 @@ private:
     }
 
     /// Each redirect takes a permit of its own.
-    auto hop_permits() const {
-        return [this](const Request& next) -> Result<void> {
-            if (auto own = stack_->limiter.try_acquire(); !own) return own;
-            return stack_->endpoints.try_acquire(next);
-        };
+    Result<void> hop_permit(const Request& next) const {
+        if (auto own = stack_->limiter.try_acquire(); !own) return own;
+        return or_give_back(stack_->endpoints.try_acquire(next));
+    }
+    Task<Result<void>> async_hop_permit(const Request& next) const {
+        if constexpr (requires { stack_->limiter.async_try_acquire(); }) {
+            auto asking = later(stack_->limiter.async_try_acquire());
+            Result<void> own = co_await asking;
+            if (!own) co_return own;
+            auto asking_endpoint = later(stack_->endpoints.async_try_acquire(next));
+            co_return or_give_back(co_await asking_endpoint);
+        } else {
+            co_return hop_permit(next);
+        }
+    }
+    /// Without a permit of the endpoint, the client's is not used.
+    Result<void> or_give_back(Result<void> of_endpoint) const {
+        if (!of_endpoint) stack_->limiter.give_back();
+        return of_endpoint;
     }
 
     Result<Response> told(CallType& call, Result<Response> answer) const {

@@ -28,15 +28,7 @@ public:
     std::string_view key(const Lane& lane) const noexcept { return keyed_.key(lane); }
 
     Before before(Lane& lane, auto& call) const noexcept {
-        if (!lane.has_key()) {
-            BREAKWATER_TRY {
-                if constexpr (requires { std::string_view{key_of_(call.request)}; })
-                    keyed_.place_under(lane, key_of_(call.request));
-                else
-                    keyed_.place_under(lane, key_of_(call));
-            }
-            BREAKWATER_CATCH_ALL { keyed_.place_under(lane, {}); }
-        }
+        choose(lane, call);
         return keyed_.before(lane, call);
     }
     Before reask(Lane& lane, auto& call) const noexcept
@@ -45,11 +37,38 @@ public:
         return keyed_.reask(lane, call);
     }
     After after(Lane& lane, auto& call, auto& result) const noexcept { return keyed_.after(lane, call, result); }
+    auto async_before(Lane& lane, auto& call) const
+        requires requires(const Keyed& keyed) { keyed.async_before(lane, call); }
+    {
+        choose(lane, call);
+        return keyed_.async_before(lane, call);
+    }
+    auto async_reask(Lane& lane, auto& call) const
+        requires requires(const Keyed& keyed) { keyed.async_reask(lane, call); }
+    {
+        return keyed_.async_reask(lane, call);
+    }
+    auto async_after(Lane& lane, auto& call, auto& result) const
+        requires requires(const Keyed& keyed) { keyed.async_after(lane, call, result); }
+    {
+        return keyed_.async_after(lane, call, result);
+    }
     Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
         return keyed_.refusal(lane, call, before);
     }
 
 private:
+    void choose(Lane& lane, auto& call) const noexcept {
+        if (lane.has_key()) return;
+        BREAKWATER_TRY {
+            if constexpr (requires { std::string_view{key_of_(call.request)}; })
+                keyed_.place_under(lane, key_of_(call.request));
+            else
+                keyed_.place_under(lane, key_of_(call));
+        }
+        BREAKWATER_CATCH_ALL { keyed_.place_under(lane, {}); }
+    }
+
     Keyed keyed_;
     F key_of_;
 };

@@ -230,6 +230,23 @@ public:
     After after(Lane& lane, auto& call, auto& result) const noexcept {
         return lane.pin_->after(lane.own_, call, result);
     }
+    auto async_before(Lane& lane, auto& call) const -> detail::Eventual<Before, decltype(call)>
+        requires AsyncStore<StoreType>
+    {
+        if (!lane.has_key()) place_under(lane, call.key());
+        if (lane.pin_->glance(lane.own_, call)) return proceed;
+        return lane.pin_->async_before(lane.own_, call);
+    }
+    auto async_reask(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        return lane.pin_->async_reask(lane.own_, call);
+    }
+    auto async_after(Lane& lane, auto& call, auto& result) const
+        requires AsyncStore<StoreType>
+    {
+        return lane.pin_->async_after(lane.own_, call, result);
+    }
     Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
         return lane.pin_->refusal(lane.own_, call, before);
     }

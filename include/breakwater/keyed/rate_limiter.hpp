@@ -100,9 +100,19 @@ public:
         LazyNow now{table.clock()};
         const Pin pin = table.find_or_insert(key, now);
         auto at = Table::no_earlier(pin, now);
-        const Grant grant = table.steps(pin).take(permits, at);
-        if (grant.granted) return {};
-        return fail(refusal_of(pin, grant));
+        return result_of(pin, table.steps(pin).take(permits, at));
+    }
+    /// The same as a `NowOrLater`, for who may not block. This handle lives until then.
+    auto async_try_acquire(std::string_view key, std::int64_t permits = 1) const
+        requires AsyncStore<StoreType>
+    {
+        const Table& table = this->table();
+        LazyNow now{table.clock()};
+        Pin pin = table.find_or_insert(key, now);
+        auto at = Table::no_earlier(pin, now);
+        auto taking = table.steps(pin).async_take(permits, at);
+        return then(std::move(taking),
+                    [this, pin = std::move(pin)](const Grant& grant) { return result_of(pin, grant); });
     }
 
     /// Takes `permits` of this key, waiting up to `max_wait` for them. Blocks. Refuses at once if the wait would be
@@ -229,14 +239,14 @@ public:
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
-        const Grant grant = with_now(call, clock(), [&](auto& now) {
-            if (!lane.has_key()) place_under(lane, call.key(), now);
-            auto at = Table::no_earlier(lane.pin_, now);
-            return lane.table_->steps(lane.pin_).take(1, at);
-        });
-        if (!grant.granted) return wait_or_reject(grant, lane.table_->options().each.max_wait, lane.waited_);
-        lane.permit_ = std::uint64_t{1} + call.attempt;
-        return proceed;
+        const Grant grant = with_limiter(lane, call, [](const auto& steps, auto& now) { return steps.take(1, now); });
+        return decided(lane, call, grant);
+    }
+    auto async_before(Lane& lane, auto& call) const
+        requires AsyncStore<StoreType>
+    {
+        return then(with_limiter(lane, call, [](const auto& steps, auto& now) { return steps.async_take(1, now); }),
+                    [&](const Grant& grant) { return decided(lane, call, grant); });
     }
 
     template <class T>
@@ -274,6 +284,22 @@ private:
         lane.pin_ = lane.table_->find_or_insert(key, now);
     }
 
+    /// What `use(steps, now)` gives on the limiter of a call.
+    template <class F>
+    auto with_limiter(Lane& lane, auto& call, F use) const {
+        return with_now(call, clock(), [&](auto& now) {
+            if (!lane.has_key()) place_under(lane, call.key(), now);
+            auto at = Table::no_earlier(lane.pin_, now);
+            return use(lane.table_->steps(lane.pin_), at);
+        });
+    }
+    /// Of an attempt that has asked for a permit.
+    static Before decided(Lane& lane, auto& call, const Grant& grant) noexcept {
+        if (!grant.granted) return wait_or_reject(grant, lane.table_->options().each.max_wait, lane.waited_);
+        lane.permit_ = std::uint64_t{1} + call.attempt;
+        return proceed;
+    }
+
     /// What `use(steps, now)` or `use(steps, now, pin)` gives.
     template <class F>
     auto with_limiter_of(std::string_view key, F use) const noexcept {
@@ -287,6 +313,10 @@ private:
             return use(table.steps(pin), at);
     }
 
+    Result<void> result_of(const Pin& pin, const Grant& grant) const noexcept {
+        if (grant.granted) return {};
+        return fail(refusal_of(pin, grant));
+    }
     Error refusal_of(const Pin& pin, const Grant& grant) const noexcept {
         const KeyedName whose{name(), pin.label()};
         if (grant.never) return Error::refusal(Errc::exceeds_burst, whose.text());

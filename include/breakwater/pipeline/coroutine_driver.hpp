@@ -7,6 +7,7 @@
 #include <breakwater/pipeline/hedge_race.hpp>
 #include <breakwater/pipeline/hedged_passage.hpp>
 #include <breakwater/pipeline/passage.hpp>
+#include <breakwater/pipeline/policy.hpp>
 #include <breakwater/pipeline/queue_turn.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
@@ -19,6 +20,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace breakwater {
 
@@ -115,6 +117,18 @@ public:
                     next = next == Next::queue ? passage.queued() : passage.waited();
                     break;
                 }
+                case Next::ask:
+                    if constexpr (Path::asks) {
+                        auto& question = *passage.question();
+                        if (auto* const asked = std::get_if<Task<Before>>(&question)) {
+                            const Before before = co_await *asked;
+                            next = passage.answered(before);
+                        } else {
+                            const After after = co_await std::get<Task<After>>(question);
+                            next = passage.answered(after);
+                        }
+                    }
+                    break;
                 case Next::over: break;
             }
         }

@@ -32,12 +32,18 @@ public:
     void with_waiter(F use) {
         inner_ ? inner_->with_waiter(use) : outer_.with_waiter(use);
     }
+    using Question = typename Outer::Question;
+    static constexpr bool asks = Outer::asks || Inner::asks;
+    Question* question() noexcept { return inner_ ? inner_->question() : outer_.question(); }
     const auto& hedge() const noexcept { return std::get<At>(policies_).own(); }
 
     Next begin() { return inwards(outer_.begin()); }
     Next attempted() { return outwards(inner_->attempted()); }
     Next raced() { return inwards(outer_.attempted()); }
     Next waited() { return inner_ ? outwards(inner_->waited()) : inwards(outer_.waited()); }
+    Next answered(const auto& decision) {
+        return inner_ ? outwards(inner_->answered(decision)) : inwards(outer_.answered(decision));
+    }
     Next queued() { return inner_ ? outwards(inner_->queued()) : inwards(outer_.queued()); }
 
 private:

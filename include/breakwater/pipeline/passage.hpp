@@ -6,6 +6,8 @@
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -15,6 +17,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace breakwater {
 
@@ -24,8 +27,18 @@ enum class PassageStep : std::uint8_t {
     race,     ///< The same, but make several side by side, then `raced()`: see `HedgedPassage`.
     wait,     ///< Until `wake_at()`, then `waited()`.
     queue,    ///< Until `wake_at()` or the turn has come (`with_waiter`), then `queued()`.
+    ask,      ///< Await what is in `question()`, then `answered(what it gave)`.
     over      ///< `result()` is the call's.
 };
+
+namespace detail {
+
+/// A policy that may have to wait for its store.
+template <class P, class AnyCall>
+concept AsksStore =
+    requires(const P& policy, typename P::Lane& lane, AnyCall& call) { policy.async_before(lane, call); };
+
+}  // namespace detail
 
 /// One call's way through its policies, from `First` to the one before `Last`, for a driver that cannot wait in the
 /// middle of it: goes on until an attempt is to be made or something waited for, says so, and is told when that is
@@ -40,6 +53,13 @@ class Passage {
 public:
     using Next = PassageStep;
 
+    /// What a policy waits for that has asked its store.
+    using Question = std::variant<std::monostate, Task<Before>, Task<After>>;
+    /// Whether any can.
+    static constexpr bool asks = []<std::size_t... I>(std::index_sequence<I...>) {
+        return (detail::AsksStore<std::tuple_element_t<First + I, std::tuple<P...>>, AnyCall> || ...);
+    }(std::make_index_sequence<Last - First>{});
+
     Passage(const std::tuple<P...>& policies, AnyCall& call) noexcept : policies_{policies}, call_{call} {}
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
@@ -49,6 +69,12 @@ public:
 
     std::optional<Result<T>>& result() noexcept { return result_; }
     Instant wake_at() const noexcept { return wake_at_; }
+    Question* question() noexcept {
+        if constexpr (asks)
+            return &question_;
+        else
+            return nullptr;
+    }
 
     /// Calls `use(waiter)` with the queue's waiter of the policy that the call queues at.
     template <class F>
@@ -95,6 +121,26 @@ public:
         return next;
     }
 
+    Next answered(const Before& before) {
+        call_.now.forget();
+        Next next{};
+        at_policy(asking_, [&]<std::size_t I>(Index<I>) {
+            switch (asked_) {
+                case Asked::before: next = stopped_by<I>(before); break;
+                case Asked::before_again: next = decided_again<I>(before); break;
+                case Asked::reask: next = reask_from(I, before); break;
+                case Asked::after: break;
+            }
+        });
+        return next;
+    }
+    Next answered(const After& after) {
+        call_.now.forget();
+        Next next{};
+        at_policy(asking_, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
+        return next;
+    }
+
 private:
     // The way of a call that succeeds at once is inlined, and what happens otherwise is not, as in the blocking driver:
     // `enter` and `leave` are that way, `enter_late` and `leave_late` the same after anything else.
@@ -104,6 +150,11 @@ private:
     using Index = std::integral_constant<std::size_t, I>;
     template <std::size_t I>
     using PolicyAt = std::tuple_element_t<I, std::tuple<P...>>;
+
+    /// What was asked.
+    enum class Asked : std::uint8_t { before, before_again, reask, after };
+    /// What follows when all policies outside have been asked again.
+    enum class Then : std::uint8_t { ask_again, go_on };
 
     /// Room for a policy's lane, which is there only while the call is inside the policy.
     template <class Policy>
@@ -148,10 +199,10 @@ private:
         if constexpr (I == Last) {
             return attempt();
         } else {
-            const Before before = ask<I>();
-            if (before.kind == Before::Kind::proceed) [[likely]]
+            const std::optional<Before> before = ask<I>();
+            if (before && before->kind == Before::Kind::proceed) [[likely]]
                 return enter<I + 1>();
-            return stopped_by<I>(before);
+            return before ? stopped_by<I>(*before) : Next::ask;
         }
     }
     template <std::size_t I>
@@ -159,19 +210,35 @@ private:
         if constexpr (I == Last) {
             return attempt();
         } else {
-            const Before before = ask<I>();
-            return before.kind == Before::Kind::proceed ? enter_late<I + 1>() : stopped_by<I>(before);
+            const std::optional<Before> before = ask<I>();
+            return before ? stopped_by<I>(*before) : Next::ask;
         }
     }
     template <std::size_t I>
-    [[gnu::always_inline]] Before ask() {
+    [[gnu::always_inline]] std::optional<Before> ask() {
         std::construct_at(&slot<I>().lane);
         inside_ = I + 1;
         if constexpr (requires { policy<I>().glance(slot<I>().lane, call_); }) {
             if (policy<I>().glance(slot<I>().lane, call_)) [[likely]]
                 return proceed;
         }
-        return policy<I>().before(slot<I>().lane, call_);
+        return before<I>(Asked::before);
+    }
+    /// Nothing if that is a question.
+    template <std::size_t I>
+    [[gnu::always_inline]] std::optional<Before> before(Asked asked) {
+        if constexpr (detail::AsksStore<PolicyAt<I>, AnyCall>)
+            return at_once<I>(policy<I>().async_before(slot<I>().lane, call_), asked);
+        else
+            return policy<I>().before(slot<I>().lane, call_);
+    }
+    template <std::size_t I, class Decision>
+    std::optional<Decision> at_once(NowOrLater<Decision> decision, Asked asked) {
+        if (const Decision* const known = decision.value()) return *known;
+        question_ = std::move(decision).task();
+        asking_ = I;
+        asked_ = asked;
+        return {};
     }
 
     /// The policy has not said proceed.
@@ -182,8 +249,7 @@ private:
             case Before::Kind::answer: return answer<I>();
             case Before::Kind::wait:
                 if (!may_wait(before.delay)) break;
-                if (before.delay > Duration{0}) return sleep<I>(before.delay);
-                return ask_again<I>();
+                return before.delay > Duration{0} ? sleep<I>(before.delay) : ask_again<I>();
             case Before::Kind::queue:
                 if constexpr (requires { typename PolicyAt<I>::Waiter; }) {
                     if (!call_.may_wait()) return refuse<I>(reject(before.code));
@@ -229,16 +295,16 @@ private:
     /// The wait that the policy has asked for is over.
     template <std::size_t I>
     [[gnu::noinline]] Next ask_again() {
-        for (;;) {
-            if (is_over()) return end<I>(detail::why_over(call_));
-            detail::report_wait(call_, policy<I>(), slot<I>().lane, delay_);
-            if (auto refused = reask(std::make_index_sequence<I - First>{})) return end<I>(*std::move(refused));
-            const Before before = policy<I>().before(slot<I>().lane, call_);
-            if (before.kind == Before::Kind::proceed) return enter_late<I + 1>();
-            if (before.kind == Before::Kind::answer) return answer<I>();
-            if (before.kind != Before::Kind::wait || !may_wait(before.delay)) return refuse<I>(before);
-            if (before.delay > Duration{0}) return sleep<I>(before.delay);
-        }
+        if (is_over()) return end<I>(detail::why_over(call_));
+        detail::report_wait(call_, policy<I>(), slot<I>().lane, delay_);
+        return reask<I>(Then::ask_again);
+    }
+    template <std::size_t I>
+    Next decided_again(const Before& before) {
+        if (before.kind == Before::Kind::proceed) return enter_late<I + 1>();
+        if (before.kind == Before::Kind::answer) return answer<I>();
+        if (before.kind != Before::Kind::wait || !may_wait(before.delay)) return refuse<I>(before);
+        return before.delay > Duration{0} ? sleep<I>(before.delay) : ask_again<I>();
     }
 
     template <std::size_t I>
@@ -250,24 +316,50 @@ private:
         if (before.kind == Before::Kind::reject) return is_over() ? end<I>(detail::why_over(call_)) : refuse<I>(before);
         if (call_.is_observed()) detail::report_wait(call_, policy<I>(), own.lane, call_.now() - began_);
         call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
-        if (auto refused = reask(std::make_index_sequence<I - First>{})) return end<I>(*std::move(refused));
-        return enter_late<I + 1>();
+        return reask<I>(Then::go_on);
     }
 
-    /// Asks the policies outside whether what they have admitted still stands.
-    template <std::size_t... I>
-    std::optional<Error> reask(std::index_sequence<I...>) {
-        std::optional<Error> refused;
-        (void)(reask_one<First + I>(refused) && ...);
-        return refused;
+    /// Asks the policies outside `I` whether what they have admitted still stands; then `I` is asked again, or the call
+    /// goes on inwards.
+    template <std::size_t I>
+    Next reask(Then then) {
+        at_ = I;
+        then_ = then;
+        if constexpr (I == First)
+            return go_on<I>();
+        else
+            return reask_from(First, reask_one<First>());
+    }
+    /// Goes on outside `at_` after `before`, which the policy at `outer` has said, or nothing if it has to ask.
+    [[gnu::noinline]] Next reask_from(std::size_t outer, std::optional<Before> before) {
+        while (before && before->kind == Before::Kind::proceed && ++outer < at_)
+            at_policy(outer, [&]<std::size_t I>(Index<I>) { before = reask_one<I>(); });
+        if (!before) return Next::ask;
+        Next next{};
+        if (before->kind == Before::Kind::proceed) {
+            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = go_on<I>(); });
+        } else {
+            std::optional<Error> refused;
+            at_policy(outer, [&]<std::size_t I>(Index<I>) { refused = refusal<I>(*before); });
+            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = end<I>(*std::move(refused)); });
+        }
+        return next;
     }
     template <std::size_t I>
-    bool reask_one(std::optional<Error>& refused) {
-        if constexpr (requires { policy<I>().reask(slot<I>().lane, call_); }) {
-            const Before before = policy<I>().reask(slot<I>().lane, call_);
-            if (before.kind != Before::Kind::proceed) refused = refusal<I>(before);
-        }
-        return !refused;
+    std::optional<Before> reask_one() {
+        if constexpr (requires { policy<I>().async_reask(slot<I>().lane, call_); })
+            return at_once<I>(policy<I>().async_reask(slot<I>().lane, call_), Asked::reask);
+        else if constexpr (requires { policy<I>().reask(slot<I>().lane, call_); })
+            return policy<I>().reask(slot<I>().lane, call_);
+        else
+            return proceed;
+    }
+    /// All that was admitted outside still stands.
+    template <std::size_t I>
+    Next go_on() {
+        if (then_ == Then::go_on) return enter_late<I + 1>();
+        const std::optional<Before> before = this->before<I>(Asked::before_again);
+        return before ? decided_again<I>(*before) : Next::ask;
     }
 
     [[gnu::always_inline]] Next attempt() {
@@ -304,8 +396,10 @@ private:
         if constexpr (I == First) {
             return finish();
         } else {
-            const After after = policy<I - 1>().after(slot<I - 1>().lane, call_, *result_);
-            return after.again ? once_more<I - 1>(after.delay) : leave<I - 1>();
+            const std::optional<After> after = this->after<I - 1>();
+            if (after && !after->again) [[likely]]
+                return leave<I - 1>();
+            return after ? once_more<I - 1>(after->delay) : Next::ask;
         }
     }
     template <std::size_t I>
@@ -314,9 +408,21 @@ private:
         if constexpr (I == First) {
             return finish();
         } else {
-            const After after = policy<I - 1>().after(slot<I - 1>().lane, call_, *result_);
-            return after.again ? once_more<I - 1>(after.delay) : leave_late<I - 1>();
+            const std::optional<After> after = this->after<I - 1>();
+            return after ? left<I - 1>(*after) : Next::ask;
         }
+    }
+    /// Nothing if that is a question.
+    template <std::size_t I>
+    [[gnu::always_inline]] std::optional<After> after() {
+        if constexpr (requires { policy<I>().async_after(slot<I>().lane, call_, *result_); })
+            return at_once<I>(policy<I>().async_after(slot<I>().lane, call_, *result_), Asked::after);
+        else
+            return policy<I>().after(slot<I>().lane, call_, *result_);
+    }
+    template <std::size_t I>
+    Next left(const After& after) {
+        return after.again ? once_more<I>(after.delay) : leave_late<I>();
     }
     template <std::size_t I>
     [[gnu::noinline]] Next once_more(Duration delay) {
@@ -365,6 +471,10 @@ private:
     std::size_t inside_ = First;  // of the policies up to here
     std::size_t at_ = 0;          // of a wait: the policy that has asked for it
     bool after_ = false;          // it has done so after an attempt
+    Then then_{};
+    Asked asked_{};
+    std::size_t asking_ = 0;  // of a question: the policy
+    [[no_unique_address]] std::conditional_t<asks, Question, std::monostate> question_;
     Duration delay_{};
     Instant began_{};
     Instant wake_at_{};

@@ -11,6 +11,21 @@
 
 namespace breakwater {
 
+template <class T>
+class NowOrLater;
+
+namespace detail {
+
+/// `NowOrLater<T>`, named where its header is not read: until a call is known, which it depends on in name only.
+template <class T, class AnyCall>
+struct Eventually {
+    using type = NowOrLater<T>;
+};
+template <class T, class AnyCall>
+using Eventual = typename Eventually<T, AnyCall>::type;
+
+}  // namespace detail
+
 /// What a policy says before the call goes on inwards.
 class Before {
 public:
@@ -57,6 +72,9 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 ///   every policy outside it that has a `reask` is asked again.
 /// - `after(lane, call, result)` says done, or again after a delay; it may replace the result. It is called exactly
 ///   once for each passage inwards. Must not throw.
+/// - A policy whose store answers later has `async_before`, `async_reask` and `async_after` beside those without
+///   `async_`, whose decision they give as a `NowOrLater`: with them an asynchronous call blocks no thread. Lane, call
+///   and result stay where they are until then.
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
 ///   `before` asked. `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events, and
 ///   `key(lane)` whom it tells the call by.

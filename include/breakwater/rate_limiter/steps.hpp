@@ -60,12 +60,15 @@ public:
     }
     /// Permits, if there are any and the service allows them.
     Grant take(std::int64_t permits, auto& now) const noexcept {
-        const auto [paused, grant, refused] =
-            store_.apply(now, Step{pause_, rules_.pause, PauseMachine::Check{permits}},
-                         Step{cell_, rules_.rate, typename Machine::Take{permits}},
-                         Step{pause_, rules_.pause, PauseMachine::Spend{permits}});
-        if (!grant) return {.retry_after = paused.value_or(Duration{0})};
-        return refused && *refused > Duration{0} ? Grant{.retry_after = *refused} : *grant;
+        return grant_of(store_.apply(now, Step{pause_, rules_.pause, PauseMachine::Check{permits}},
+                                     Step{cell_, rules_.rate, typename Machine::Take{permits}},
+                                     Step{pause_, rules_.pause, PauseMachine::Spend{permits}}));
+    }
+    auto async_take(std::int64_t permits, auto& now) const {
+        return then(store_.async_apply(now, Step{pause_, rules_.pause, PauseMachine::Check{permits}},
+                                       Step{cell_, rules_.rate, typename Machine::Take{permits}},
+                                       Step{pause_, rules_.pause, PauseMachine::Spend{permits}}),
+                    [](const auto& decisions) { return grant_of(decisions); });
     }
     /// Permits that become usable within `most`.
     auto reserve(std::int64_t permits, Duration most, auto& now) const noexcept {
@@ -158,6 +161,13 @@ public:
     }
 
 private:
+    /// What comes of the three steps of taking permits.
+    static Grant grant_of(const auto& decisions) noexcept {
+        const auto& [paused, grant, refused] = decisions;
+        if (!grant) return {.retry_after = paused.value_or(Duration{0})};
+        return refused && *refused > Duration{0} ? Grant{.retry_after = *refused} : *grant;
+    }
+
     [[gnu::always_inline]] auto apply(const auto& command, auto& now) const noexcept {
         return store_.apply(Step{cell_, rules_.rate, command}, now);
     }

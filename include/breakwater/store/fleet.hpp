@@ -17,6 +17,9 @@
 #include <breakwater/store/fleet/rate_cell.hpp>
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/start.hpp>
 #include <breakwater/throttle/machine.hpp>
 
 #include <cstdint>
@@ -74,12 +77,18 @@ struct CellFor<ThrottleMachine, L> {
 template <fleet::Link LinkType>
 class FleetStore {
     using World = fleet::World<LinkType>;
+    using Check = Step<fleet::PauseCell<LinkType>, PauseMachine::Check>;
+    template <RateAlgorithm A>
+    using Take = Step<fleet::RateCell<A, LinkType>, typename RateMachine<A>::Take>;
+    using Spend = Step<fleet::PauseCell<LinkType>, PauseMachine::Spend>;
+    using Blob = std::shared_ptr<const std::string>;
 
 public:
     template <class M>
     using Cell = typename fleet::CellFor<M, LinkType>::type;
 
     static constexpr bool is_deferred = true;
+    static constexpr bool is_async = true;
 
     template <class... LinkArguments>
     explicit FleetStore(fleet::Options options, LinkArguments&&... arguments)
@@ -110,13 +119,23 @@ public:
             return false;
     }
 
+    /// A circuit's admission, or an outcome.
+    template <class Cell, class Command, class Now>
+    auto async_apply(const Step<Cell, Command>& step, Now& now) const {
+        return step.cell.decide(step.options, step.command, now);
+    }
+
     /// A permit of a limiter.
     template <class Now, RateAlgorithm A>
-    auto apply(Now& now, const Step<fleet::PauseCell<LinkType>, PauseMachine::Check>& check,
-               const Step<fleet::RateCell<A, LinkType>, typename RateMachine<A>::Take>& take,
-               const Step<fleet::PauseCell<LinkType>, PauseMachine::Spend>&) const {
-        const Grant grant = take.cell.take(take.options, take.command.permits, check.cell, check.options, now);
-        return std::tuple{std::optional<Duration>{}, std::optional{grant}, std::optional<Duration>{}};
+    auto async_apply(Now& now, const Check& check, const Take<A>& take, const Spend&) const {
+        return then(take.cell.take(take.options, take.command.permits, check.cell, check.options, now),
+                    [](const Grant& grant) {
+                        return std::tuple{std::optional<Duration>{}, std::optional{grant}, std::optional<Duration>{}};
+                    });
+    }
+    template <class Now, RateAlgorithm A>
+    auto apply(Now& now, const Check& check, const Take<A>& take, const Spend& spend) const {
+        return run_here(async_apply(now, check, take, spend));
     }
     /// Any steps in one round trip.
     template <class Now, class... M, class... Commands>
@@ -135,23 +154,24 @@ public:
         if (!world_->keeps_blobs()) return;
         if (world_->is_up()) world_->link().put(blob_key(key), value, ttl);
     }
-    std::shared_ptr<const std::string> get(std::string_view key) const {
-        if (!world_->keeps_blobs() || !world_->is_up()) return nullptr;
+    std::shared_ptr<const std::string> get(std::string_view key) const { return run_here(async_get(key)); }
+    NowOrLater<Blob> async_get(std::string_view key) const {
         using Value = std::optional<std::string>;
-        const auto answer = std::make_shared<fleet::Rendezvous<Value>>();
-        world_->link().get(blob_key(key), [answer](Value value) { answer->bring(std::move(value)); });
-        auto value = answer->wait(world_->link().patience());
-        return value && *value ? std::make_shared<const std::string>(**std::move(value)) : nullptr;
+        if (!world_->keeps_blobs() || !world_->is_up()) return Blob{};
+        const auto arrival = std::make_shared<fleet::Arrival<Value>>();
+        world_->link().get(blob_key(key), [arrival](Value value) { arrival->bring(std::move(value)); });
+        return found(fleet::arrival_of(arrival, world_->link().patience()));
     }
     void erase(std::string_view key) const {
         if (world_->keeps_blobs() && world_->is_up()) world_->link().erase(blob_key(key));
     }
 
-    bool claim(std::string_view key, Duration ttl) const {
+    bool claim(std::string_view key, Duration ttl) const { return run_here(async_claim(key, ttl)); }
+    NowOrLater<bool> async_claim(std::string_view key, Duration ttl) const {
         if (!world_->keeps_blobs() || !world_->is_up()) return true;
-        const auto answer = std::make_shared<fleet::Rendezvous<bool>>();
-        world_->link().claim(blob_key(key), ttl, [answer](bool is_free) { answer->bring(bool{is_free}); });
-        return answer->wait(world_->link().patience()).value_or(true);
+        const auto arrival = std::make_shared<fleet::Arrival<bool>>();
+        world_->link().claim(blob_key(key), ttl, [arrival](bool is_free) { arrival->bring(bool{is_free}); });
+        return claimed(fleet::arrival_of(arrival, world_->link().patience()));
     }
 
     /// The server cannot be reached and `OnStoreFailure::closed` holds.
@@ -167,6 +187,15 @@ protected:
     World& world() const noexcept { return *world_; }
 
 private:
+    static Task<Blob> found(Task<std::optional<std::optional<std::string>>> looking) {
+        auto value = co_await looking;
+        co_return value && *value ? std::make_shared<const std::string>(**std::move(value)) : nullptr;
+    }
+    static Task<bool> claimed(Task<std::optional<bool>> claiming) {
+        const std::optional<bool> is_free = co_await claiming;
+        co_return is_free.value_or(true);
+    }
+
     /// A machine that is not one of ours may look like another: its type is a part of its layout.
     template <class M>
     static std::string layout(const typename M::Options& options) {

@@ -143,7 +143,7 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   kind, name and layout give the same cell; an empty name gives a cell of its own. May lock and allocate.
 /// - `apply(step, now)` applies one command atomically and returns the decision. It reads the clock only if it must.
 ///   `apply(now, steps...)` takes the steps in order as one: the first refusal undoes the earlier ones, and the steps
-///   after it get no decision. Neither throws. A store that answers later says `is_deferred`.
+///   after it get no decision. Neither throws. A store that answers later says `is_deferred`: they block until it has.
 /// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
 /// - `peek(cell)` copies the state.
 /// - A store that can fail has tries in place of these, or beside them: see `FallibleStore`. `LocalFallback` makes a
@@ -157,8 +157,8 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept. `put` may return how many
 ///   other blobs it has dropped to make room.
 /// - Optional: `claim(key, ttl) → bool`: a claim, which others that share the store have not got while it lasts;
-/// `erase`
-///   ends it. True also where the store cannot tell. A store that has it lets processes make one call for all.
+///   `erase` ends it. True also where the store cannot tell. A store that has it lets processes make one call for all.
+/// - A store that answers later may be an `AsyncStore`, for calls that do not block.
 template <class S>
 concept Store = std::copyable<S> && requires(const S& store, const CountingMachine::Options& options,
                                              std::string_view text, std::string bytes, Duration ttl) {
@@ -174,5 +174,12 @@ concept Store = std::copyable<S> && requires(const S& store, const CountingMachi
     { store.get(text) } -> std::same_as<std::shared_ptr<const std::string>>;
     { store.erase(text) };
 };
+
+/// A store for which no thread need wait: it says `is_async` and has `async_apply`, `async_get` and `async_claim`,
+/// which take what `apply`, `get` and `claim` do and give what those do as a `NowOrLater`, at the latest after a time
+/// that is bounded by the store. Cells, and what a step refers to, live until then. Calls on another deferred store
+/// block.
+template <class S>
+concept AsyncStore = Store<S> && requires { requires S::is_async; };
 
 }  // namespace breakwater

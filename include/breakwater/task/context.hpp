@@ -17,6 +17,7 @@ public:
 
     std::stop_token stop{};          ///< Asks the task to end soon.
     Scheduler* scheduler = nullptr;  ///< Whose timers and thread it goes on by; null: the process's event loop.
+    bool blocks = false;             ///< Sleeping in the task blocks its thread instead: see `run_here`.
 };
 
 /// The promise of a coroutine that has a context.

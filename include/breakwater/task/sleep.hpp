@@ -36,10 +36,16 @@ public:
         return is_stopped_ || clock_.now() >= until_;
     }
     template <class P>
-    void await_suspend(std::coroutine_handle<P> caller) {
+    bool await_suspend(std::coroutine_handle<P> caller) {
+        if constexpr (HasTaskContext<P>) {
+            const TaskContext& context = caller.promise().context();
+            if (context.blocks) {
+                is_stopped_ = clock_.wait_until(until_, stop_) == Wait::stopped;
+                return false;
+            }
+            scheduler_ = context.scheduler;
+        }
         caller_ = caller;
-        scheduler_ = nullptr;
-        if constexpr (HasTaskContext<P>) scheduler_ = caller.promise().context().scheduler;
         if (scheduler_ == nullptr) scheduler_ = &process_loop();
         // A stop request from now on is heeded there, so not before this is done.
         if (stop_.stop_possible()) on_stop_.emplace(stop_, Ask{this});
@@ -47,6 +53,7 @@ public:
             begin();
         else
             scheduler_->post(begin_work_);
+        return true;
     }
     Wait await_resume() const noexcept { return is_stopped_ ? Wait::stopped : Wait::elapsed; }
 

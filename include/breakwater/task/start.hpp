@@ -3,6 +3,7 @@
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/detached.hpp>
+#include <breakwater/task/now_or_later.hpp>
 
 #include <exception>
 #include <future>
@@ -25,6 +26,22 @@ T sync_wait(Task<T> task, const TaskContext& context = {}) {
         (void)outcome.take();
     else
         return outcome.take();
+}
+
+/// Runs a task on the calling thread, which waits where the task sleeps, so that it is over when this returns; gives
+/// its value or throws its exception. For tasks that wait for nothing but sleeps (which a stop request may end).
+template <class T>
+T run_here(Task<T> task) {
+    TaskContext context;
+    context.blocks = true;
+    return sync_wait(std::move(task), context);
+}
+
+/// The value; the calling thread waits for it if it comes later.
+template <class T>
+T run_here(NowOrLater<T> either) {
+    if (T* const value = either.value()) return std::move(*value);
+    return run_here(std::move(either).task());
 }
 
 namespace detail {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/task/context.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -109,7 +110,14 @@ public:
         is_stopped_ = clock_.wait_until(until_, stop_) == Wait::stopped;
         return true;
     }
-    bool await_suspend(std::coroutine_handle<> caller) {
+    template <class P>
+    bool await_suspend(std::coroutine_handle<P> caller) {
+        if constexpr (HasTaskContext<P>) {
+            if (caller.promise().context().blocks) {
+                is_stopped_ = clock_.wait_until(until_, stop_) == Wait::stopped;
+                return false;
+            }
+        }
         caller_ = caller;
         on_stop_.emplace(stop_, Wake{this});
         const std::scoped_lock lock{clock_.shared_->mutex};

@@ -2,60 +2,81 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/store/fleet/link.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/sleep.hpp>
 
-#include <chrono>
-#include <condition_variable>
 #include <expected>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <utility>
 
 namespace breakwater::fleet {
 
-/// A thread waits here for what another one brings.
+/// What another thread brings, once.
 template <class T>
-class Rendezvous {
+class Arrival {
 public:
     void bring(T value) {
         {
             const std::scoped_lock lock{mutex_};
             value_.emplace(std::move(value));
         }
-        brought_.notify_one();
+        is_there_.request_stop();
     }
-    /// What was brought, or nothing if that took longer than `patience`.
-    std::optional<T> wait(Duration patience) {
-        std::unique_lock lock{mutex_};
-        brought_.wait_for(lock, patience, [this] { return value_.has_value(); });
+    /// What was brought, or nothing.
+    std::optional<T> take() {
+        const std::scoped_lock lock{mutex_};
         return std::exchange(value_, std::nullopt);
     }
+    /// Stopped when it is there.
+    std::stop_token is_there() const noexcept { return is_there_.get_token(); }
 
 private:
     std::mutex mutex_;
-    std::condition_variable brought_;
     std::optional<T> value_;
+    std::stop_source is_there_;
 };
 
-/// Has the server take the steps, and waits for its answer: at most `link.patience()`.
+/// Waits until the token is stopped, at most for so long.
+inline auto until_stopped(const std::stop_token& token, Duration patience) {
+    const SteadyClock clock;
+    return sleep_until(clock, clock.now() + patience, token);
+}
+
+/// What is brought, or nothing if that takes longer than `patience`.
+template <class T>
+Task<std::optional<T>> arrival_of(std::shared_ptr<Arrival<T>> arrival, Duration patience) {
+    auto wait = until_stopped(arrival->is_there(), patience);
+    co_await wait;
+    co_return arrival->take();
+}
+
+template <class Answer>
+Task<Answer> answer_of(std::shared_ptr<Arrival<Answer>> arrival, Duration patience) {
+    auto brought = arrival_of(std::move(arrival), patience);
+    if (auto answer = co_await brought) co_return *std::move(answer);
+    co_return std::unexpected{LinkFailure{LinkFailure::Kind::lost, "no answer in time"}};
+}
+
+/// Has the server take the steps, now; the task waits for its answer, at most for `link.patience()`.
 template <class L, class... S>
-Reply<S...> ask(L& link, const S&... steps) {
-    const auto answer = std::make_shared<Rendezvous<Reply<S...>>>();
-    link.apply([answer](Reply<S...> reply) { answer->bring(std::move(reply)); }, steps...);
-    if (auto reply = answer->wait(link.patience())) return *std::move(reply);
-    return std::unexpected{LinkFailure{LinkFailure::Kind::lost, "no answer in time"}};
+Task<Reply<S...>> ask(L& link, const S&... steps) {
+    const auto arrival = std::make_shared<Arrival<Reply<S...>>>();
+    link.apply([arrival](Reply<S...> reply) { arrival->bring(std::move(reply)); }, steps...);
+    return answer_of(arrival, link.patience());
 }
 
 /// As `ask`, for a cell's state.
 template <class M, class L>
-std::expected<typename M::State, LinkFailure> ask_state(L& link, std::string_view key,
-                                                        const typename M::Options& options) {
+Task<std::expected<typename M::State, LinkFailure>> ask_state(L& link, std::string_view key,
+                                                              const typename M::Options& options) {
     using Answer = std::expected<typename M::State, LinkFailure>;
-    const auto answer = std::make_shared<Rendezvous<Answer>>();
-    link.template read<M>(key, options, [answer](Answer state) { answer->bring(std::move(state)); });
-    if (auto state = answer->wait(link.patience())) return *std::move(state);
-    return std::unexpected{LinkFailure{LinkFailure::Kind::lost, "no answer in time"}};
+    const auto arrival = std::make_shared<Arrival<Answer>>();
+    link.template read<M>(key, options, [arrival](Answer state) { arrival->bring(std::move(state)); });
+    return answer_of(arrival, link.patience());
 }
 
 }  // namespace breakwater::fleet

@@ -10,11 +10,15 @@
 #include <breakwater/store/fleet/replica.hpp>
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/memory/cell.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -31,10 +35,16 @@ template <TripRule Trip, Link L>
 class CircuitCell final : public CellEvents, public std::enable_shared_from_this<CircuitCell<Trip, L>> {
     using Server = fleet::CircuitMachine<Trip>;
     using Replica = ReplicaMachine<Trip>;
+    using Entered = typename Replica::Entered;
+    using Pending = typename Replica::Pending;
 
 public:
     using Machine = breakwater::CircuitMachine<Trip>;
     using Options = typename Machine::Options;
+    using Admit = typename Machine::Admit;
+    using Admission = typename Machine::Admission;
+    using Record = typename Machine::Record;
+    using Recorded = typename Machine::Recorded;
 
     CircuitCell(std::shared_ptr<World<L>> world, Place place, const Options& options)
         : world_{std::move(world)}, spot_{std::make_shared<const Spot>(std::move(place), options)}, local_{options} {}
@@ -45,8 +55,8 @@ public:
         LazyNow now{world_->clock()};
         const auto pending = local_.apply(spot_->options, typename Replica::TakePending{}, now);
         if (pending.is_empty) return;
-        (void)ask(world_->link(),
-                  remote<Server>(spot_->place.key, spot_->options, report_of(pending, 0, 0, Duration{-1})));
+        (void)run_here(ask(world_->link(),
+                           remote<Server>(spot_->place.key, spot_->options, report_of(pending, 0, 0, Duration{-1}))));
     }
 
     template <class Command>
@@ -55,29 +65,33 @@ public:
     }
 
     template <class Now>
-    typename Machine::Admission apply(const Options& options, const typename Machine::Admit& admit, Now& now) {
-        if (world_->decides_for_all()) return {.admitted = world_->lets_all_through()};
+    NowOrLater<Admission> decide(const Options& options, const Admit& admit, Now& now) {
+        if (world_->decides_for_all()) return Admission{.admitted = world_->lets_all_through()};
         if (is_alone()) return alone(options, admit, now);
         if (!is_known_.load(std::memory_order_acquire)) [[unlikely]]
-            get_to_know(options);
-        const auto entered = local_.apply(options, typename Replica::Enter{}, now);
-        if (entered.kind == Replica::Entered::Kind::decided) return entered.admission;
-        if (entered.kind == Replica::Entered::Kind::report_overdue) return report_overdue(options, entered, admit, now);
-        return ask_for_probe(options, entered, admit, now);
+            return enter_first(options, admit);
+        return enter(options, admit, now);
     }
-
     template <class Now>
-    typename Machine::Recorded apply(const Options& options, const typename Machine::Record& record, Now& now) {
+    NowOrLater<Recorded> decide(const Options& options, const Record& record, Now& now) {
         if (is_alone()) return alone(options, record, now);
-        if (record.ticket.is_probe()) return judge(options, record, now);
+        if (record.ticket.is_probe()) return judge(options, record);
         const auto counted = local_.apply(options, typename Replica::Count{record.ticket, record.tally}, now);
-        if (counted.is_late) return {.verdict = Machine::Verdict::late};
+        if (counted.is_late) return Recorded{.verdict = Machine::Verdict::late};
         if (counted.would_trip) {
-            const auto pending = local_.apply(options, typename Replica::TakePending{}, now);
-            return report(options, pending, counted.overdue, record.random, record.retry_after, now);
+            const Pending pending = local_.apply(options, typename Replica::TakePending{}, now);
+            return report(options, pending, counted.overdue, record.random, record.retry_after);
         }
         if (counted.is_first) world_->wake(this->weak_from_this(), now() + world_->options().flush_interval);
-        return {};
+        return Recorded{};
+    }
+    template <class Now>
+    Admission apply(const Options& options, const Admit& admit, Now& now) {
+        return run_here(decide(options, admit, now));
+    }
+    template <class Now>
+    Recorded apply(const Options& options, const Record& record, Now& now) {
+        return run_here(decide(options, record, now));
     }
 
     template <class Now>
@@ -114,7 +128,8 @@ public:
         const auto decision = local_.apply(options, command, now);
         if (world_->is_up()) {
             const auto spot = this->spot(options);
-            if (const auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, command)))
+            if (const auto reply =
+                    run_here(ask(world_->link(), remote<Server>(spot->place.key, spot->options, command))))
                 follow(std::get<0>(reply->decisions).value(), true);
         }
         return decision;
@@ -136,10 +151,10 @@ public:
         const auto pending = local_.apply(spot->options, typename Replica::TakePending{}, now);
         if (pending.is_empty) return;
         world_->link().apply(if_alive(*this,
-                                      [](CircuitCell& self, auto reply) {
+                                      [known = known()](CircuitCell& self, auto reply) {
                                           if (!reply) return self.failed(reply.error());
                                           const auto& recorded = std::get<0>(reply->decisions).value();
-                                          self.learn(recorded.view);
+                                          self.learn(recorded.view, known);
                                           if (recorded.effect != CircuitEffect::isolated) return;
                                           LazyNow at{self.world_->clock()};
                                           self.isolate(self.spot()->options, 0, Duration{-1}, at);
@@ -178,85 +193,120 @@ private:
         return decision;
     }
 
-    /// A process that has just come: what the others know holds for its first call, too.
-    void get_to_know(const Options& options) {
+    /// Of a process that has just come: what the others know holds for its first call, too.
+    Task<Admission> enter_first(const Options& options, Admit admit) {
         const auto spot = this->spot(options);
-        const auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
-        if (reply)
-            rejoin(std::get<0>(reply->decisions).value());
-        else
-            failed(reply.error());
+        const std::uint64_t known = this->known();
+        auto asked = ask(world_->link(), remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
+        const auto reply = co_await asked;
+        if (!reply) co_return enter_without_answer(reply.error(), options, admit);
+        rejoin(std::get<0>(reply->decisions).value(), known);
+        LazyNow now{world_->clock()};
+        if (is_alone()) co_return alone(options, admit, now);
+        auto entered = enter(options, admit, now);
+        if (Admission* const own = entered.value()) co_return *own;
+        auto asking = std::move(entered).task();
+        co_return co_await asking;
+    }
+    template <class Now>
+    NowOrLater<Admission> enter(const Options& options, const Admit& admit, Now& now) {
+        const Entered entered = local_.apply(options, typename Replica::Enter{}, now);
+        switch (entered.kind) {
+            case Entered::Kind::decided: break;
+            case Entered::Kind::ask: return ask_for_probe(options, entered, admit);
+            case Entered::Kind::report_overdue: return report_overdue(options, entered, admit);
+        }
+        return entered.admission;
+    }
+    Admission enter_without_answer(const LinkFailure& failure, const Options& options, const Admit& admit) {
+        failed(failure);
+        if (world_->decides_after(failure)) return {.admitted = world_->lets_all_through()};
+        LazyNow now{world_->clock()};
+        return alone(options, admit, now);
     }
 
-    template <class Now>
-    typename Machine::Admission ask_for_probe(const Options& options, const typename Replica::Entered& entered,
-                                              const typename Machine::Admit& admit, Now& now) {
+    Task<Admission> ask_for_probe(const Options& options, Entered entered, Admit admit) {
         const auto spot = this->spot(options);
         const auto step = remote<Server>(spot->place.key, spot->options, typename Server::Admit{});
-        auto reply = ask(world_->link(), step);
-        if (reply && remind(std::get<0>(reply->decisions)->view, *spot, now)) reply = ask(world_->link(), step);
-        if (!reply) return failed(reply.error()), alone(options, admit, now);
+        const std::uint64_t known = this->known();
+        auto asked = ask(world_->link(), step);
+        auto reply = co_await asked;
+        if (reply && std::get<0>(reply->decisions)->view.generation < known) {
+            auto reminding = remind(*spot);
+            if (co_await reminding) {
+                auto asked_again = ask(world_->link(), step);
+                reply = co_await asked_again;
+            }
+        }
+        if (!reply) co_return enter_without_answer(reply.error(), options, admit);
         const auto& admission = std::get<0>(reply->decisions).value();
-        learn(admission.view);
-        typename Machine::Admission own{.admitted = admission.admitted,
-                                        .state = admission.view.phase,
-                                        .ticket = admission.ticket,
-                                        .retry_after = admission.retry_after,
-                                        .transition = entered.admission.transition};
+        learn(admission.view, known);
+        Admission own{.admitted = admission.admitted,
+                      .state = admission.view.phase,
+                      .ticket = admission.ticket,
+                      .retry_after = admission.retry_after,
+                      .transition = entered.admission.transition};
         if (admission.view.phase != entered.admission.state && notice(admission.view.generation))
             own.transition = CircuitTransition{entered.admission.state, admission.view.phase};
-        return own;
+        co_return own;
     }
 
-    template <class Now>
-    typename Machine::Admission report_overdue(const Options& options, const typename Replica::Entered& entered,
-                                               const typename Machine::Admit& admit, Now& now) {
-        const auto pending = local_.apply(options, typename Replica::TakePending{}, now);
-        const auto recorded = report(options, pending, entered.overdue, admit.random, Duration{-1}, now);
-        if (recorded.verdict != Machine::Verdict::opened) return entered.admission;
-        return {.state = CircuitState::open,
-                .retry_after = recorded.open_for,
-                .open_for = recorded.open_for,
-                .transition = recorded.transition()};
+    Task<Admission> report_overdue(const Options& options, Entered entered, Admit admit) {
+        LazyNow now{world_->clock()};
+        const Pending pending = local_.apply(options, typename Replica::TakePending{}, now);
+        auto reporting = report(options, pending, entered.overdue, admit.random, Duration{-1});
+        const Recorded recorded = co_await reporting;
+        if (recorded.verdict != Machine::Verdict::opened) co_return entered.admission;
+        co_return Admission{.state = CircuitState::open,
+                            .retry_after = recorded.open_for,
+                            .open_for = recorded.open_for,
+                            .transition = recorded.transition()};
     }
 
-    template <class Now>
-    typename Machine::Recorded judge(const Options& options, const typename Machine::Record& record, Now& now) {
+    Task<Recorded> judge(const Options& options, Record record) {
         const auto spot = this->spot(options);
-        const auto reply =
-            ask(world_->link(),
-                remote<Server>(spot->place.key, spot->options,
-                               typename Server::Judge{record.ticket, record.tally, record.random, record.retry_after}));
-        if (!reply) return failed(reply.error()), alone(options, record, now);
-        return learned(std::get<0>(reply->decisions).value());
+        const typename Server::Judge verdict{record.ticket, record.tally, record.random, record.retry_after};
+        const std::uint64_t known = this->known();
+        auto asked = ask(world_->link(), remote<Server>(spot->place.key, spot->options, verdict));
+        const auto reply = co_await asked;
+        if (reply) co_return learned(std::get<0>(reply->decisions).value(), known);
+        failed(reply.error());
+        LazyNow now{world_->clock()};
+        co_return alone(options, record, now);
     }
 
     /// Reports now, and heeds the answer. Where the server has lost the circuit it is reported anew.
-    template <class Now>
-    typename Machine::Recorded report(const Options& options, const typename Replica::Pending& pending,
-                                      std::uint32_t overdue, std::uint64_t random, Duration retry_after, Now& now) {
+    Task<Recorded> report(const Options& options, Pending pending, std::uint32_t overdue, std::uint64_t random,
+                          Duration retry_after) {
         const auto spot = this->spot(options);
         auto report = report_of(pending, overdue, random, retry_after);
-        auto reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
-        if (reply && remind(std::get<0>(reply->decisions)->view, *spot, now)) {
-            report.generation = local_.peek().generation;
-            reply = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
+        const std::uint64_t known = this->known();
+        auto asked = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
+        auto reply = co_await asked;
+        if (reply && std::get<0>(reply->decisions)->view.generation < known) {
+            auto reminding = remind(*spot);
+            if (co_await reminding) {
+                report.generation = local_.peek().generation;
+                auto asked_again = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
+                reply = co_await asked_again;
+            }
         }
         if (reply && std::get<0>(reply->decisions)->effect != CircuitEffect::isolated)
-            return learned(std::get<0>(reply->decisions).value());
+            co_return learned(std::get<0>(reply->decisions).value(), known);
         if (!reply) failed(reply.error());
-        return {isolate(options, random, retry_after, now), Machine::Verdict::opened};
+        LazyNow now{world_->clock()};
+        co_return Recorded{isolate(options, random, retry_after, now), Machine::Verdict::opened};
     }
-    /// A server that answers with an older circuit than it has told of before has lost it: it is told what is known.
-    template <class Now>
-    bool remind(const CircuitView& view, const Spot& spot, Now& now) {
-        if (view.generation >= followed_) return false;
-        const auto reply = ask(world_->link(), remote<Server>(spot.place.key, spot.options,
-                                                              typename Server::Seed{this->view(spot.options, now)}));
-        return reply && follow(std::get<0>(reply->decisions).value(), true);
+    /// A server that answers with an older circuit than was known when it was asked has lost it: it is told.
+    Task<bool> remind(const Spot& spot) {
+        LazyNow now{world_->clock()};
+        const typename Server::Seed seed{view(spot.options, now)};
+        auto asked = ask(world_->link(), remote<Server>(spot.place.key, spot.options, seed));
+        const auto reply = co_await asked;
+        co_return reply&& follow(std::get<0>(reply->decisions).value(), true);
     }
-    typename Server::Report report_of(const typename Replica::Pending& pending, std::uint32_t overdue,
-                                      std::uint64_t random, Duration retry_after) const {
+    typename Server::Report report_of(const Pending& pending, std::uint32_t overdue, std::uint64_t random,
+                                      Duration retry_after) const {
         return {.instance = world_->link().instance(),
                 .generation = pending.generation,
                 .tally = pending.tally,
@@ -271,9 +321,9 @@ private:
         return local_.apply(options, typename Replica::Isolate{random, retry_after}, now);
     }
 
-    typename Machine::Recorded learned(const typename Server::Recorded& recorded) {
+    Recorded learned(const typename Server::Recorded& recorded, std::uint64_t known) {
         using enum CircuitEffect;
-        learn(recorded.view);
+        learn(recorded.view, known);
         if (recorded.effect == late) return {.verdict = Machine::Verdict::late};
         const bool changed = recorded.effect == opened || recorded.effect == opened_again || recorded.effect == closed;
         if (!changed || !notice(recorded.view.generation)) return {};
@@ -297,14 +347,17 @@ private:
         }
         return followed;
     }
-    /// Of an answer. One that is older than what is known: the server has lost the circuit.
-    void learn(const CircuitView& view) {
-        if (!follow(view, false) && view.generation < followed_) rejoin(view);
+    /// The generation heard last. Answers are told apart by it as of when they were asked for, since what others change
+    /// meanwhile may be heard before them.
+    std::uint64_t known() const noexcept { return followed_; }
+    /// Of an answer. One that is older than what was known then: the server has lost the circuit.
+    void learn(const CircuitView& view, std::uint64_t known) {
+        if (!follow(view, false) && view.generation < known) rejoin(view, known);
     }
     auto heed() {
-        return if_alive(*this, [](CircuitCell& self, auto reply) {
+        return if_alive(*this, [known = known()](CircuitCell& self, auto reply) {
             if (reply)
-                self.learn(std::get<0>(reply->decisions).value());
+                self.learn(std::get<0>(reply->decisions).value(), known);
             else
                 self.failed(reply.error());
         });
@@ -312,9 +365,9 @@ private:
     void read_again() {
         const auto spot = this->spot();
         world_->link().apply(if_alive(*this,
-                                      [](CircuitCell& self, auto reply) {
+                                      [known = known()](CircuitCell& self, auto reply) {
                                           if (reply)
-                                              self.rejoin(std::get<0>(reply->decisions).value());
+                                              self.rejoin(std::get<0>(reply->decisions).value(), known);
                                           else
                                               self.failed(reply.error());
                                       }),
@@ -323,10 +376,11 @@ private:
     /// After a time without the server, or when it has forgotten. An open circuit is not closed by that: what the
     /// server has lost it is told, and what was done by hand; a circuit that opened meanwhile stays open for this
     /// process.
-    void rejoin(const CircuitView& view) {
+    void rejoin(const CircuitView& view, std::uint64_t known) {
         is_known_.store(true, std::memory_order_release);
+        const bool is_lost = view.generation < known;
+        if (!is_lost && view.generation < followed_) return;  // it has changed since
         const auto here = local_.peek();
-        const bool is_lost = view.generation < followed_;
         const bool is_shared = here.generation == followed_ || here.forced;
         const bool is_closed = here.phase == CircuitState::closed && !here.forced;
         if (is_lost || (here.forced && view.generation < here.generation))
@@ -364,7 +418,7 @@ private:
     memory::BlockCell<Replica> local_;
     std::atomic<bool> is_known_ = false;  // what the server has has been heard once
     std::atomic<bool> is_isolated_ = false;
-    std::atomic<std::uint64_t> followed_ = 0;  // the generation heard last
+    std::atomic<std::uint64_t> followed_ = 0;
 };
 
 }  // namespace breakwater::fleet

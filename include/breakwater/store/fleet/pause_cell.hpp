@@ -7,6 +7,8 @@
 #include <breakwater/store/fleet/place.hpp>
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/memory/cell.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <atomic>
 #include <memory>
@@ -29,6 +31,13 @@ public:
 
     /// Whether the service allows a number of calls that all processes count down together.
     bool has_quota() const noexcept { return local_.peek().quota != 0; }
+    /// Whether what the server has has been heard once, or cannot be.
+    bool is_known() const noexcept { return is_known_.load(std::memory_order_acquire) || !world_->is_up(); }
+    /// A pause that began before this process did holds for its first call, too.
+    Task<> get_to_know() {
+        auto asked = ask_state<PauseMachine>(world_->link(), place_.key, options_);
+        if (const auto state = co_await asked) on_pause(*state);
+    }
 
     template <class Command>
     bool glance(const Command& command, Duration& paused) const noexcept {
@@ -39,8 +48,8 @@ public:
     template <class Now>
     Duration apply(const Options& options, const PauseMachine::Check& check, Now& now) noexcept {
         if (world_->decides_for_all()) return Duration{0};
-        if (!is_known_.load(std::memory_order_acquire)) [[unlikely]]
-            get_to_know();
+        if (!is_known()) [[unlikely]]
+            run_here(get_to_know());
         return local_.apply(options, check, now);
     }
     template <class Now>
@@ -48,8 +57,7 @@ public:
         if (world_->decides_for_all()) return Duration{0};
         const Duration refused = local_.apply(options, spend, now);
         if (refused > Duration{0} || !has_quota() || !world_->is_up()) return refused;
-        const auto reply = ask(world_->link(), remote<PauseMachine>(place_.key, options, spend));
-        return reply ? std::get<0>(reply->decisions).value() : refused;
+        return run_here(spend_there(options, spend));
     }
     /// A pause or a quota: here at once, and for all others within one push.
     template <class Command, class Now>
@@ -57,6 +65,15 @@ public:
         const auto decision = local_.apply(options, command, now);
         if (!world_->is_down()) world_->link().apply([](auto) {}, remote<PauseMachine>(place_.key, options, command));
         return decision;
+    }
+
+    /// Counts down what the service allows.
+    Task<Duration> spend(const Options& options, PauseMachine::Spend spend) {
+        LazyNow now{world_->clock()};
+        const Duration refused = local_.apply(options, spend, now);
+        if (refused > Duration{0}) co_return refused;
+        auto spending = spend_there(options, spend);
+        co_return co_await spending;
     }
 
     PauseMachine::State peek() const noexcept { return local_.peek(); }
@@ -86,10 +103,10 @@ public:
     }
 
 private:
-    /// A pause that began before this process did holds for its first call, too.
-    void get_to_know() {
-        if (!world_->is_up()) return;
-        if (const auto state = ask_state<PauseMachine>(world_->link(), place_.key, options_)) on_pause(*state);
+    Task<Duration> spend_there(const Options& options, PauseMachine::Spend spend) {
+        auto asked = ask(world_->link(), remote<PauseMachine>(place_.key, options, spend));
+        const auto reply = co_await asked;
+        co_return reply ? std::get<0>(reply->decisions).value() : Duration{0};
     }
 
     struct Adopt {

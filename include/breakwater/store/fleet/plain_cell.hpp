@@ -6,6 +6,7 @@
 #include <breakwater/store/fleet/place.hpp>
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/memory/cell.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <algorithm>
 #include <array>
@@ -31,7 +32,7 @@ public:
     DecisionOf<M, Command> apply(const typename M::Options& options, const Command& command, Now& now) {
         if (world_->is_up()) {
             const std::scoped_lock lock{asking_};
-            if (const auto reply = ask(world_->link(), remote<M>(place_.key, options, command)))
+            if (const auto reply = run_here(ask(world_->link(), remote<M>(place_.key, options, command))))
                 return std::get<0>(reply->decisions).value();
         }
         return local_.apply(options, command, now);
@@ -39,7 +40,7 @@ public:
 
     typename M::State peek() const {
         if (world_->is_up())
-            if (auto state = ask_state<M>(world_->link(), place_.key, options_)) return *std::move(state);
+            if (auto state = run_here(ask_state<M>(world_->link(), place_.key, options_))) return *std::move(state);
         return local_.peek();
     }
 
@@ -69,7 +70,7 @@ auto apply_together(World<L>& world, Now& now, const Step<PlainCell<M, L>, Comma
         std::array<std::unique_lock<std::mutex>, sizeof...(M)> locks;
         std::ranges::transform(cells.begin(), twice.begin(), locks.begin(),
                                [](std::mutex* m) { return std::unique_lock{*m}; });
-        auto reply = ask(world.link(), remote<M>(steps.cell.key(), steps.options, steps.command)...);
+        auto reply = run_here(ask(world.link(), remote<M>(steps.cell.key(), steps.options, steps.command)...));
         if (reply) return Decisions{std::move(reply->decisions)};
     }
     return take_in_order(now, Step{steps.cell.local(), steps.options, steps.command}...);

@@ -5,18 +5,21 @@
 #include <breakwater/store/fleet/ask.hpp>
 #include <breakwater/store/fleet/lease.hpp>
 #include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/fleet/one_for_all.hpp>
 #include <breakwater/store/fleet/pause_cell.hpp>
 #include <breakwater/store/fleet/place.hpp>
 #include <breakwater/store/fleet/share.hpp>
 #include <breakwater/store/fleet/world.hpp>
 #include <breakwater/store/memory/cell.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -43,31 +46,18 @@ public:
     Grant apply(const Options& options, const typename Machine::Take& take, Now& now) {
         if (is_unlimited(options.prepared)) return {.granted = true};
         if (!world_->is_up()) return take_alone(options, take.permits, now);
-        const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, take));
-        if (!reply) return failed(reply.error()), take_alone(options, take.permits, now);
-        return counted(options, take.permits, std::get<0>(reply->decisions).value(), now);
+        return run_here(take_one(options, take));
     }
 
-    /// A permit of a limiter, which also heeds what the service has asked for. Refused by that: no permit is taken.
-    /// One round trip at the most.
+    /// A permit of a limiter, which also heeds what the service has asked for. Refused by that: no permit is taken. One
+    /// round trip at the most, and one more before the first.
     template <class Now>
-    Grant take(const Options& options, std::int64_t permits, PauseCell<L>& pause,
-               const PauseMachine::Options& pause_options, Now& now) {
-        if (world_->decides_for_all()) return {.granted = world_->lets_all_through()};
-        const Duration paused = pause.apply(pause_options, PauseMachine::Check{permits}, now);
-        if (paused > Duration{0}) {
-            end_lease(options);
-            return {.retry_after = paused};
-        }
-        const bool has_quota = pause.has_quota();
-        if (!has_quota && is_unlimited(options.prepared)) return {.granted = true};
-        if (!world_->is_up()) {
-            const Grant grant = take_alone(options, permits, now);
-            if (grant.granted && has_quota) (void)pause.apply(pause_options, PauseMachine::Spend{permits}, now);
-            return grant;
-        }
-        if (!has_quota && permits == 1 && world_->options().lease > 1) return take_leased(options, now);
-        return take_exact(options, permits, pause, pause_options, now);
+    NowOrLater<Grant> take(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                           const PauseMachine::Options& pause_options, Now& now) {
+        if (!pause.is_known()) [[unlikely]]
+            return take_first(options, permits, pause, pause_options);
+        if (const auto grant = take_here(options, permits, pause, pause_options, now)) return *grant;
+        return take_there(options, permits, pause, pause_options);
     }
 
     /// Alone, of this process's share.
@@ -75,9 +65,9 @@ public:
     typename Machine::Reserved apply(const Options& options, const typename Machine::Reserve& reserve, Now& now) {
         if (is_unlimited(options.prepared)) return {.grant = {.granted = true, .retry_after = reserve.paused}};
         if (world_->is_up()) {
-            const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, reserve));
+            const auto reply = run_here(ask(world_->link(), remote<Machine>(place_.key, options, reserve)));
             if (reply) return std::get<0>(reply->decisions).value();
-            failed(reply.error());
+            heed(reply.error());
         }
         const Grant grant = share_.apply(share(options), reserve, now);
         if (grant.granted) spent_alone_ += reserve.permits;
@@ -87,7 +77,7 @@ public:
     template <class Now>
     bool apply(const Options& options, const typename Machine::Cancel& cancel, Now&) {
         if (!world_->is_up()) return false;
-        const auto reply = ask(world_->link(), remote<Machine>(place_.key, options, cancel));
+        const auto reply = run_here(ask(world_->link(), remote<Machine>(place_.key, options, cancel)));
         return reply && std::get<0>(reply->decisions).value();
     }
     /// Back into the lease it came from, or to the server; nobody waits for that.
@@ -108,7 +98,7 @@ public:
 
     LimiterState peek() const {
         if (!is_unlimited(options_.prepared) && world_->is_up())
-            if (auto state = ask_state<Machine>(world_->link(), place_.key, options_)) return *state;
+            if (auto state = run_here(ask_state<Machine>(world_->link(), place_.key, options_))) return *state;
         return {};
     }
 
@@ -172,6 +162,62 @@ private:
         return whole ? std::optional{share_of(*whole, world_->link().instances())} : std::nullopt;
     }
 
+    /// What can be decided without the server, if anything.
+    template <class Now>
+    std::optional<Grant> take_here(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                                   const PauseMachine::Options& pause_options, Now& now) {
+        if (world_->decides_for_all()) return Grant{.granted = world_->lets_all_through()};
+        const Duration paused = pause.apply(pause_options, PauseMachine::Check{permits}, now);
+        if (paused > Duration{0}) {
+            end_lease(options);
+            return Grant{.retry_after = paused};
+        }
+        const bool has_quota = pause.has_quota();
+        if (!has_quota && is_unlimited(options.prepared)) return Grant{.granted = true};
+        if (!world_->is_up()) {
+            const Grant grant = take_alone(options, permits, now);
+            if (grant.granted && has_quota) (void)pause.apply(pause_options, PauseMachine::Spend{permits}, now);
+            return grant;
+        }
+        if (is_leased(permits, pause) && leased_.take(now())) return Grant{.granted = true};
+        return {};
+    }
+    bool is_leased(std::int64_t permits, const PauseCell<L>& pause) const noexcept {
+        return permits == 1 && world_->options().lease > 1 && !pause.has_quota();
+    }
+
+    Task<Grant> take_first(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                           const PauseMachine::Options& pause_options) {
+        auto getting_to_know = pause.get_to_know();
+        co_await getting_to_know;
+        LazyNow now{world_->clock()};
+        if (const auto grant = take_here(options, permits, pause, pause_options, now)) co_return *grant;
+        auto taking = take_there(options, permits, pause, pause_options);
+        co_return co_await taking;
+    }
+    Task<Grant> take_there(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                           const PauseMachine::Options& pause_options) {
+        if (is_leased(permits, pause)) return take_leased(options);
+        if constexpr (L::template takes_together<PauseMachine, Machine>) {
+            return take_in_one(options, permits, pause, pause_options);
+        } else {  // an algorithm of the user's, for which there is no script
+            return take_in_two(options, permits, pause, pause_options);
+        }
+    }
+
+    Task<Grant> take_one(const Options& options, typename Machine::Take take) {
+        auto asked = ask(world_->link(), remote<Machine>(place_.key, options, take));
+        const auto reply = co_await asked;
+        if (!reply) co_return take_without_answer(reply.error(), options, take.permits);
+        co_return counted(options, take.permits, std::get<0>(reply->decisions).value());
+    }
+
+    Grant take_without_answer(const LinkFailure& failure, const Options& options, std::int64_t permits) {
+        heed(failure);
+        if (world_->decides_after(failure)) return {.granted = world_->lets_all_through()};
+        LazyNow now{world_->clock()};
+        return take_alone(options, permits, now);
+    }
     template <class Now>
     Grant take_alone(const Options& options, std::int64_t permits, Now& now) {
         const Grant whole = Algorithm::peek({}, options.prepared, permits, now());
@@ -180,64 +226,71 @@ private:
         if (grant.granted) spent_alone_ += permits;
         return grant;
     }
-    template <class Now>
-    Grant counted(const Options& options, std::int64_t permits, const Grant& grant, Now& now) {
+    Grant counted(const Options& options, std::int64_t permits, const Grant& grant) {
+        LazyNow now{world_->clock()};
         if (grant.granted) share_.apply(share(options), typename Share::Spend{permits}, now);
         return grant;
     }
 
-    template <class Now>
-    Grant take_exact(const Options& options, std::int64_t permits, PauseCell<L>& pause,
-                     const PauseMachine::Options& pause_options, Now& now) {
-        if constexpr (L::template takes_together<PauseMachine, Machine>) {
-            return take_in_one(options, permits, pause, pause_options, now);
-        } else {  // an algorithm of the user's, for which there is no script
-            const Grant grant = apply(options, typename Machine::Take{permits}, now);
-            const Duration refused =
-                grant.granted ? pause.apply(pause_options, PauseMachine::Spend{permits}, now) : Duration{0};
-            if (refused == Duration{0}) return grant;
-            (void)apply(options, typename Machine::GiveBack{permits}, now);
-            return {.retry_after = refused};
-        }
-    }
-    template <class Now>
-    Grant take_in_one(const Options& options, std::int64_t permits, PauseCell<L>& pause,
-                      const PauseMachine::Options& pause_options, Now& now) {
-        const auto reply =
-            ask(world_->link(), remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Check{permits}),
-                remote<Machine>(place_.key, options, typename Machine::Take{permits}),
-                remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Spend{permits}));
-        if (!reply) return failed(reply.error()), take_alone(options, permits, now);
+    Task<Grant> take_in_one(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                            const PauseMachine::Options& pause_options) {
+        auto asked = ask(world_->link(), remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Check{permits}),
+                         remote<Machine>(place_.key, options, typename Machine::Take{permits}),
+                         remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Spend{permits}));
+        const auto reply = co_await asked;
+        if (!reply) co_return take_without_answer(reply.error(), options, permits);
         const auto& [check, grant, spend] = reply->decisions;
-        if (check.value_or(Duration{0}) > Duration{0}) return {.retry_after = *check};
-        if (!grant || !grant->granted) return grant.value_or(Grant{});
-        if (spend.value_or(Duration{0}) > Duration{0}) return {.retry_after = *spend};
-        return counted(options, permits, *grant, now);
+        if (check.value_or(Duration{0}) > Duration{0}) co_return Grant{.retry_after = *check};
+        if (!grant || !grant->granted) co_return grant.value_or(Grant{});
+        if (spend.value_or(Duration{0}) > Duration{0}) co_return Grant{.retry_after = *spend};
+        co_return counted(options, permits, *grant);
+    }
+    Task<Grant> take_in_two(const Options& options, std::int64_t permits, PauseCell<L>& pause,
+                            const PauseMachine::Options& pause_options) {
+        auto taking = take_one(options, {permits});
+        const Grant grant = co_await taking;
+        if (!grant.granted || !pause.has_quota()) co_return grant;
+        auto spending = pause.spend(pause_options, {permits});
+        const Duration refused = co_await spending;
+        if (refused == Duration{0}) co_return grant;
+        LazyNow now{world_->clock()};
+        (void)apply(options, typename Machine::GiveBack{permits}, now);
+        co_return Grant{.retry_after = refused};
     }
 
-    template <class Now>
-    Grant take_leased(const Options& options, Now& now) {
-        if (leased_.take(now())) [[likely]]
-            return {.granted = true};
-        std::unique_lock lock{refill_};  // one asks, all others wait for what it gets
-        if (leased_.take(now())) return {.granted = true};
-        if (world_->is_down()) return take_alone(options, 1, now);
-        if (now() < none_before_) return {.retry_after = none_before_ - now()};
-        const auto reply =
-            ask(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{lease(options, now())}));
-        if (!reply) {
-            lock.unlock();  // an observer may be told
-            return failed(reply.error()), take_alone(options, 1, now);
+    /// One asks for a lease; all others wait for what it gets.
+    Task<Grant> take_leased(const Options& options) {
+        for (;;) {
+            LazyNow now{world_->clock()};
+            if (leased_.take(now())) co_return Grant{.granted = true};
+            if (!world_->is_up()) co_return take_alone(options, 1, now);
+            const Instant none_before = none_before_.load(std::memory_order_acquire);
+            if (now() < none_before) co_return Grant{.retry_after = none_before - now()};
+            const auto turn = refill_.join();
+            if (turn.leads()) {
+                auto leasing = lease_some(options);
+                co_return co_await leasing;
+            }
+            auto wait = until_stopped(turn.over(), world_->link().patience());
+            co_await wait;
         }
+    }
+    /// And takes the first permit of the lease.
+    Task<Grant> lease_some(const Options& options) {
+        const std::int64_t permits = lease(options, world_->clock().now());
+        auto asked = ask(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{permits}));
+        const auto reply = co_await asked;
+        if (!reply) co_return take_without_answer(reply.error(), options, 1);
         const auto& leased = std::get<0>(reply->decisions).value();
+        const Instant now = world_->clock().now();
         if (!leased.grant.granted) {
-            none_before_ = now() + leased.grant.retry_after;
-            return leased.grant;
+            none_before_.store(now + leased.grant.retry_after, std::memory_order_release);
+            co_return leased.grant;
         }
-        const Instant until = lease_end(leased.until, now());
+        const Instant until = lease_end(leased.until, now);
         leased_.set(leased.permits - 1, until);
         if (leased.permits > 1) world_->wake(this->weak_from_this(), until);
-        return counted(options, leased.permits, {.granted = true}, now);
+        co_return counted(options, leased.permits, {.granted = true});
     }
     /// At most what leaves half of the burst to the others.
     std::int64_t lease(const Options& options, Instant now) const noexcept {
@@ -261,20 +314,20 @@ private:
     }
     bool layout_is_bucket() const noexcept { return options_.layout.starts_with("token_bucket"); }
 
+    void heed(const LinkFailure& failure) const {
+        if (failure.kind == LinkFailure::Kind::unreadable) world_->tell_unreadable(place_.key, failure.words);
+    }
     template <class Command>
     void send(const Options& options, const Command& command) {
         world_->link().apply([](auto) {}, remote<Machine>(place_.key, options, command));
-    }
-    void failed(const LinkFailure& failure) const {
-        if (failure.kind == LinkFailure::Kind::unreadable) world_->tell_unreadable(place_.key, failure.words);
     }
 
     const std::shared_ptr<World<L>> world_;
     const Place place_;
     const Options options_;
     LeasedPermits leased_;
-    std::mutex refill_;
-    Instant none_before_{};  // as the server has said; under `refill_`
+    OneForAll refill_;
+    std::atomic<Instant> none_before_{Instant{}};  // as the server has said
     memory::WordCell<Share> share_;
     std::atomic<std::int64_t> spent_alone_ = 0;
 };

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -45,19 +44,28 @@ public:
         State stage = State::idle;
         if (state_.compare_exchange_strong(stage, State::starting)) link_.start(*this);
     }
-    /// Whether commands reach the server. Waits if that is not known yet, at most for the link's patience.
+    /// Whether the server is worth asking: it has not been found away. The first command, of which that is not known
+    /// yet, finds out.
     bool is_up() noexcept {
         const State state = state_.load(std::memory_order_acquire);
         if (state == State::up) [[likely]]
             return !link_.is_inherited() || tell_inherited();
-        return state != State::down && is_up_in_the_end();
+        if (state == State::down) return false;
+        start();
+        return true;
     }
+    /// Whether it is not known to answer.
     bool is_down() const noexcept { return state_.load(std::memory_order_acquire) != State::up; }
 
     /// While the server cannot be reached: whether policies decide nothing themselves (`OnStoreFailure`), and if so,
     /// what.
     bool decides_for_all() noexcept { return options_.on_store_failure != OnStoreFailure::local && !is_up(); }
     bool lets_all_through() const noexcept { return options_.on_store_failure == OnStoreFailure::open; }
+    /// The same of a command that has had no answer: the first that finds the server away is not yet told so.
+    bool decides_after(const LinkFailure& failure) const noexcept {
+        const bool is_away = failure.kind == LinkFailure::Kind::unreachable || failure.kind == LinkFailure::Kind::lost;
+        return options_.on_store_failure != OnStoreFailure::local && is_away;
+    }
 
     /// How many processes must see a service fail before its circuit opens for all.
     std::uint32_t min_reporters() const noexcept {
@@ -115,14 +123,14 @@ public:
 
     void on_up() override {
         const auto self = this->weak_from_this().lock();
-        const State before = enter(State::up);
+        const State before = state_.exchange(State::up);
         read_again();
         if (before == State::down)
             emit({.kind = EventKind::store_rejoined, .policy = options_.prefix, .at = clock().now()});
     }
     void on_down(std::string_view why) override {
         const auto self = this->weak_from_this().lock();
-        if (enter(State::down) == State::down) return;
+        if (state_.exchange(State::down) == State::down) return;
         {
             const std::scoped_lock lock{mutex_};
             unreadable_.clear();
@@ -206,15 +214,6 @@ private:
         link_.wake_at(read_again_at_);
     }
 
-    State enter(State state) {
-        State before;
-        {
-            const std::scoped_lock lock{mutex_};
-            before = state_.exchange(state);
-        }
-        known_.notify_all();
-        return before;
-    }
     /// In the child of a fork, where the locks of this object may be held for ever.
     bool tell_inherited() noexcept {
         State state = State::up;
@@ -225,16 +224,6 @@ private:
                   .at = clock().now()});
         return false;
     }
-    bool is_up_in_the_end() noexcept {
-        start();
-        {
-            std::unique_lock lock{mutex_};
-            known_.wait_for(lock, link_.patience(), [this] { return state_ == State::up || state_ == State::down; });
-            if (state_ == State::up) return true;
-        }
-        on_down("no answer to the first command");  // one wait is enough
-        return false;
-    }
 
     const fleet::Options options_;
     Registry cells_;
@@ -242,7 +231,6 @@ private:
     std::atomic<bool> told_of_blobs_ = false;
     std::atomic<State> state_ = State::idle;
     std::mutex mutex_;
-    std::condition_variable known_;
     std::vector<Due> due_;
     std::unordered_set<std::string> unreadable_;  // told of
     // The link's thread's own.
