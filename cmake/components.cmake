@@ -23,10 +23,12 @@ breakwater_component(core
         bulkhead/permits.hpp
         circuit_breaker.hpp
         circuit_breaker/any_trip.hpp
+        circuit_breaker/circuit.hpp
         circuit_breaker/commands.hpp
         circuit_breaker/failure_rate.hpp
         circuit_breaker/machine.hpp
         circuit_breaker/options.hpp
+        circuit_breaker/permit.hpp
         circuit_breaker/ramp.hpp
         circuit_breaker/recovery.hpp
         circuit_breaker/state.hpp

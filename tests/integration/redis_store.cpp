@@ -1,7 +1,10 @@
 #include <breakwater/circuit_breaker.hpp>
+#include <breakwater/event_loop.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
 #include <breakwater/store/redis.hpp>
+#include <breakwater/task/sleep.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <catch_shim.hpp>
 #include <redis_server.hpp>
@@ -165,6 +168,41 @@ TEST_CASE("a limit holds for all processes together, whatever races") {
         }
     }
     CHECK(granted == 500);
+}
+
+TEST_CASE("asynchronous calls on one thread wait for the server side by side, and hold nobody up") {
+    const RedisServer server;
+    auto options = options_for(server);
+    options.command_timeout = 10s;
+    const bw::RedisStore store{options};
+    const bw::Pipeline guard{breaker(store), limiter(store, bw::FixedWindow{.permits = 90, .window = 1h})};
+    REQUIRE(guard.run([] { return 1; }));
+    bw::EventLoop loop;
+    const bw::TaskContext context{{}, &loop};
+    int granted = 0, refused = 0, elsewhere = 0, ticks = 0;
+    REQUIRE(say(server, {"CLIENT", "PAUSE", "300"}) == "OK\n");
+    for (int i = 0; i < 100; ++i) {
+        bw::start(
+            guard.run_async([]() -> bw::Task<int> { co_return 1; }),
+            [&](const bw::Result<int>& result) {
+                result ? ++granted : ++refused;
+                elsewhere += loop.is_here() ? 0 : 1;
+            },
+            context);
+    }
+    CHECK(granted + refused == 0);
+    const auto tick = [&]() -> bw::Task<> {
+        for (; granted + refused < 100; ++ticks) {
+            auto sleeping = bw::sleep_for(1ms);
+            co_await sleeping;
+        }
+    };
+    bw::start(tick(), [] {}, context);
+    loop.run_until([&] { return granted + refused == 100; });
+    CHECK(granted == 89);
+    CHECK(elsewhere == 0);
+    CHECK(ticks >= 10);  // of some 300
+    loop.run_until([&, last = ticks] { return ticks > last; });
 }
 
 TEST_CASE("never more probes than the option says, whatever races") {
