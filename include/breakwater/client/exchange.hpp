@@ -114,15 +114,16 @@ public:
     void take_permit(Result<void> permit) {
         unpermitted_ = nullptr;
         if (!permit) return end(fail(std::move(permit.error())));
+        if (redirected_) {
+            call_.emit({.kind = EventKind::redirected, .status = redirected_->status});
+            if (call_.trace && !is_same_origin(last_hop().url, redirected_->next.url)) has_left_origin_ = true;
+            ++hops_;
+            hop_ = std::move(redirected_->next);
+            redirected_.reset();
+            if (call_.is_observed()) call_.url = hop_.url;
+        }
         ++call_.resends;
-        if (!redirected_) return send_in_time(last_hop());
-        call_.emit({.kind = EventKind::redirected, .status = redirected_->status});
-        if (call_.trace && !is_same_origin(last_hop().url, redirected_->next.url)) has_left_origin_ = true;
-        ++hops_;
-        hop_ = std::move(redirected_->next);
-        redirected_.reset();
-        if (call_.is_observed()) call_.url = hop_.url;
-        send_in_time(hop_);
+        send_in_time(last_hop());
     }
 
     /// What the attempt has come to; notes it in the call's timeline.
