@@ -100,6 +100,16 @@ TEST_CASE("leased permits of a bucket that are not used go back when the lease e
     CHECK(fleet.limiters[0].snapshot().available == 99);
 }
 
+TEST_CASE("leased permits go back however many leases there were before") {
+    Fleet fleet{1, bw::TokenBucket{.permits = 100, .period = 1h, .burst = 100}, {.lease = 20}};
+    CHECK(fleet.take(0, 20) == 20);
+    fleet.server.advance(500ms);
+    CHECK(fleet.take(0, 21) == 21);
+    CHECK(fleet.limiters[0].snapshot().available == 40);
+    fleet.server.advance(2s);
+    CHECK(fleet.limiters[0].snapshot().available == 59);
+}
+
 TEST_CASE("the end of a lease takes nothing of the next one") {
     Fleet fleet{1, bw::TokenBucket{.permits = 8, .period = 8s}, {.lease = 4}};
     CHECK(fleet.take(0, 4) == 4);

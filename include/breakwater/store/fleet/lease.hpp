@@ -41,6 +41,8 @@ public:
         std::int64_t permits = 0;
         Instant until{};
     };
+    /// What there is.
+    Left left() const noexcept { return left(word_.load(std::memory_order_relaxed)); }
     /// Ends the lease; what is left of it.
     Left end() noexcept { return left(word_.exchange(0, std::memory_order_acq_rel)); }
     /// The same if its time is over, else nothing.

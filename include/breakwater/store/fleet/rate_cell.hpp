@@ -107,7 +107,11 @@ public:
         const std::int64_t alone = spent_alone_.exchange(0);
         if (alone > 0) send(options_, typename Machine::Lease{alone});
     }
-    void on_timer() override { return_expired(); }
+    void on_timer() override {
+        is_awaiting_end_ = false;
+        return_expired();
+        if (const auto left = leased_.left(); left.permits > 0) await_end(left.until);
+    }
 
 private:
     /// A process's own part of the limit.
@@ -289,7 +293,7 @@ private:
         }
         const Instant until = lease_end(leased.until, now);
         leased_.set(leased.permits - 1, until);
-        if (leased.permits > 1) world_->wake(this->weak_from_this(), until);
+        if (leased.permits > 1) await_end(until);
         co_return counted(options, leased.permits, {.granted = true});
     }
     /// At most what leaves half of the burst to the others.
@@ -304,6 +308,10 @@ private:
         if (!layout_is_bucket() || until <= now) return until;
         constexpr Duration most = std::chrono::seconds{1};
         return std::max(until, now + std::min((until - now) * (2 * std::int64_t{world_->link().instances()}), most));
+    }
+    /// To give back what is left then. Once for many leases: one that was used up has nothing to give.
+    void await_end(Instant until) {
+        if (!is_awaiting_end_.exchange(true)) world_->wake(this->weak_from_this(), until);
     }
     void end_lease(const Options& options) { give_back(options, leased_.end()); }
     void return_expired() { give_back(options_, leased_.end_if_over(world_->clock().now())); }
@@ -326,6 +334,7 @@ private:
     const Place place_;
     const Options options_;
     LeasedPermits leased_;
+    std::atomic<bool> is_awaiting_end_ = false;
     OneForAll refill_;
     std::atomic<Instant> none_before_{Instant{}};  // as the server has said
     memory::WordCell<Share> share_;
