@@ -42,7 +42,8 @@ bw::ClientOptions options(const bw::bench::LoopbackServer& server) {
 /// Calls, so many at once, and how long each took.
 class Calls {
 public:
-    explicit Calls(bw::ClientOptions options) : client_{std::move(options), transport_} {}
+    explicit Calls(bw::ClientOptions options, bw::CurlOptions transport = {})
+        : transport_{std::move(transport)}, client_{std::move(options), transport_} {}
 
     void make(std::size_t count, std::size_t at_once) {
         took_.clear();
@@ -79,7 +80,7 @@ private:
         if (--running_ == 0) done_.release();
     }
 
-    const bw::CurlTransport transport_{};
+    const bw::CurlTransport transport_;
     const bw::ResilientClient<> client_;
     std::vector<Clock::duration> took_;  // of the engine's thread, as what follows
     std::size_t to_start_ = 0;
@@ -110,10 +111,13 @@ void many_in_flight(const bw::bench::LoopbackServer& server) {
     constexpr std::size_t calls = 10'000;
     auto own = options(server);
     own.timeouts = {.attempt = 30s, .connect = 30s, .deadline = 60s};
-    Calls many{own};
-    const auto began = Clock::now();
-    many.make(calls, calls);
-    print_figure("10,000 in flight, answered in 1 s: to the ideal", "<= 1.3", in_ms(Clock::now() - began) / 1'000);
+    Calls many{own, {.max_idle = calls}};
+    for (const char* what : {"10,000 in flight, answered in 1 s, each on a new connection: to the ideal",
+                             "the same, on connections that are there: to the ideal"}) {
+        const auto began = Clock::now();
+        many.make(calls, calls);
+        print_figure(what, "<= 1.3", in_ms(Clock::now() - began) / 1'000);
+    }
 }
 
 }  // namespace
