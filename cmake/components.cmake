@@ -109,6 +109,7 @@ breakwater_component(core
         pipeline/flight.hpp
         pipeline/hedge_race.hpp
         pipeline/hedged_passage.hpp
+        pipeline/lanes.hpp
         pipeline/passage.hpp
         pipeline/policy.hpp
         pipeline/queue_turn.hpp

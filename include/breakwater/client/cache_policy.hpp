@@ -47,7 +47,7 @@ public:
         requires AsyncStore<StoreType>
     {
         return then(NowOrLater{cache_.async_find(call.request)},
-                    [&, this](auto kept) { return decided(lane, call, std::move(kept)); });
+                    [&, this](std::optional<CachedResponse> kept) { return decided(lane, call, std::move(kept)); });
     }
 
     Result<Response> answer(Lane& lane, auto&) const { return std::move(lane.hit); }

@@ -3,6 +3,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
+#include <breakwater/pipeline/lanes.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
@@ -63,9 +64,7 @@ public:
     Passage(const std::tuple<P...>& policies, AnyCall& call) noexcept : policies_{policies}, call_{call} {}
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
-    ~Passage() {
-        while (inside_ > First) at_policy(--inside_, [&]<std::size_t I>(Index<I>) { destroy<I>(); });
-    }
+    ~Passage() = default;
 
     std::optional<Result<T>>& result() noexcept { return result_; }
     Instant wake_at() const noexcept { return wake_at_; }
@@ -79,8 +78,8 @@ public:
     /// Calls `use(waiter)` with the queue's waiter of the policy that the call queues at.
     template <class F>
     void with_waiter(F use) {
-        at_policy(at_, [&]<std::size_t I>(Index<I>) {
-            if constexpr (requires { typename PolicyAt<I>::Waiter; }) use(*slot<I>().waiter);
+        Lanes::at(at_, [&]<std::size_t I>(Index<I>) {
+            if constexpr (requires { typename PolicyAt<I>::Waiter; }) use(*waiter<I>());
         });
     }
 
@@ -105,9 +104,9 @@ public:
         call_.now.forget();
         Next next{};
         if (after_) {
-            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = again<I>(); });
+            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = again<I>(); });
         } else {
-            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = ask_again<I>(); });
+            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = ask_again<I>(); });
         }
         return next;
     }
@@ -115,7 +114,7 @@ public:
     Next queued() {
         call_.now.forget();
         Next next{};
-        at_policy(at_, [&]<std::size_t I>(Index<I>) {
+        Lanes::at(at_, [&]<std::size_t I>(Index<I>) {
             if constexpr (requires { typename PolicyAt<I>::Waiter; }) next = take_turn<I>();
         });
         return next;
@@ -124,7 +123,7 @@ public:
     Next answered(const Before& before) {
         call_.now.forget();
         Next next{};
-        at_policy(asking_, [&]<std::size_t I>(Index<I>) {
+        Lanes::at(asking_, [&]<std::size_t I>(Index<I>) {
             switch (asked_) {
                 case Asked::before: next = stopped_by<I>(before); break;
                 case Asked::before_again: next = decided_again<I>(before); break;
@@ -137,7 +136,7 @@ public:
     Next answered(const After& after) {
         call_.now.forget();
         Next next{};
-        at_policy(asking_, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
+        Lanes::at(asking_, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
         return next;
     }
 
@@ -146,50 +145,28 @@ private:
     // `enter` and `leave` are that way, `enter_late` and `leave_late` the same after anything else.
 
     static constexpr bool is_innermost = Last == sizeof...(P);
+    using Lanes = detail::Lanes<First, Last, P...>;
     template <std::size_t I>
-    using Index = std::integral_constant<std::size_t, I>;
+    using Index = typename Lanes::template Index<I>;
     template <std::size_t I>
-    using PolicyAt = std::tuple_element_t<I, std::tuple<P...>>;
+    using PolicyAt = typename Lanes::template PolicyAt<I>;
 
     /// What was asked.
     enum class Asked : std::uint8_t { before, before_again, reask, after };
     /// What follows when all policies outside have been asked again.
     enum class Then : std::uint8_t { ask_again, go_on };
 
-    /// Room for a policy's lane, which is there only while the call is inside the policy.
-    template <class Policy>
-    struct Slot {
-        Slot() noexcept {}
-        ~Slot() {}
-        union {
-            typename Policy::Lane lane;
-        };
-    };
-    template <class Policy>
-        requires requires { typename Policy::Waiter; }
-    struct Slot<Policy> {
-        Slot() noexcept {}
-        ~Slot() {}
-        union {
-            typename Policy::Lane lane;
-        };
-        std::optional<typename Policy::Waiter> waiter;
-    };
-
     template <std::size_t I>
-    auto& slot() noexcept {
-        return std::get<I - First>(slots_);
+    [[gnu::always_inline]] auto& lane() noexcept {
+        return lanes_.template lane<I>();
+    }
+    template <std::size_t I>
+    auto& waiter() noexcept {
+        return lanes_.template waiter<I>();
     }
     template <std::size_t I>
     const PolicyAt<I>& policy() const noexcept {
         return std::get<I>(policies_);
-    }
-
-    template <class F>
-    static void at_policy(std::size_t at, F use) {
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (void)((at == First + I && (use(Index<First + I>{}), true)) || ...);
-        }(std::make_index_sequence<Last - First>{});
     }
 
     // Inwards.
@@ -216,10 +193,9 @@ private:
     }
     template <std::size_t I>
     [[gnu::always_inline]] std::optional<Before> ask() {
-        std::construct_at(&slot<I>().lane);
-        inside_ = I + 1;
-        if constexpr (requires { policy<I>().glance(slot<I>().lane, call_); }) {
-            if (policy<I>().glance(slot<I>().lane, call_)) [[likely]]
+        lanes_.template begin<I>();
+        if constexpr (requires { policy<I>().glance(lane<I>(), call_); }) {
+            if (policy<I>().glance(lane<I>(), call_)) [[likely]]
                 return proceed;
         }
         return before<I>(Asked::before);
@@ -228,9 +204,9 @@ private:
     template <std::size_t I>
     [[gnu::always_inline]] std::optional<Before> before(Asked asked) {
         if constexpr (detail::AsksStore<PolicyAt<I>, AnyCall>)
-            return at_once<I>(policy<I>().async_before(slot<I>().lane, call_), asked);
+            return at_once<I>(policy<I>().async_before(lane<I>(), call_), asked);
         else
-            return policy<I>().before(slot<I>().lane, call_);
+            return policy<I>().before(lane<I>(), call_);
     }
     template <std::size_t I, class Decision>
     std::optional<Decision> at_once(NowOrLater<Decision> decision, Asked asked) {
@@ -254,9 +230,8 @@ private:
                 if constexpr (requires { typename PolicyAt<I>::Waiter; }) {
                     if (!call_.may_wait()) return refuse<I>(reject(before.code));
                     began_ = call_.now();
-                    auto& waiter = slot<I>().waiter.emplace();
-                    if (!policy<I>().enqueue(slot<I>().lane, waiter)) {
-                        slot<I>().waiter.reset();
+                    if (!policy<I>().enqueue(lane<I>(), waiter<I>().emplace())) {
+                        waiter<I>().reset();
                         return refuse<I>(reject(before.code));
                     }
                     at_ = I;
@@ -272,8 +247,8 @@ private:
     /// The policy has the result itself.
     template <std::size_t I>
     Next answer() {
-        if constexpr (requires { policy<I>().answer(slot<I>().lane, call_); }) {
-            result_.emplace(policy<I>().answer(slot<I>().lane, call_));
+        if constexpr (requires { policy<I>().answer(lane<I>(), call_); }) {
+            result_.emplace(policy<I>().answer(lane<I>(), call_));
             return leave_late<I>();
         } else {
             return enter_late<I + 1>();
@@ -296,7 +271,7 @@ private:
     template <std::size_t I>
     [[gnu::noinline]] Next ask_again() {
         if (is_over()) return end<I>(detail::why_over(call_));
-        detail::report_wait(call_, policy<I>(), slot<I>().lane, delay_);
+        detail::report_wait(call_, policy<I>(), lane<I>(), delay_);
         return reask<I>(Then::ask_again);
     }
     template <std::size_t I>
@@ -309,12 +284,11 @@ private:
 
     template <std::size_t I>
     [[gnu::noinline]] Next take_turn() {
-        auto& own = slot<I>();
-        const Before before = policy<I>().settle(own.lane, *own.waiter);
-        own.waiter.reset();
+        const Before before = policy<I>().settle(lane<I>(), *waiter<I>());
+        waiter<I>().reset();
         if (before.kind == Before::Kind::answer) return answer<I>();
         if (before.kind == Before::Kind::reject) return is_over() ? end<I>(detail::why_over(call_)) : refuse<I>(before);
-        if (call_.is_observed()) detail::report_wait(call_, policy<I>(), own.lane, call_.now() - began_);
+        if (call_.is_observed()) detail::report_wait(call_, policy<I>(), lane<I>(), call_.now() - began_);
         call_.now();  // so that the attempt's beginning is as well known as that of one that did not wait
         return reask<I>(Then::go_on);
     }
@@ -333,24 +307,24 @@ private:
     /// Goes on outside `at_` after `before`, which the policy at `outer` has said, or nothing if it has to ask.
     [[gnu::noinline]] Next reask_from(std::size_t outer, std::optional<Before> before) {
         while (before && before->kind == Before::Kind::proceed && ++outer < at_)
-            at_policy(outer, [&]<std::size_t I>(Index<I>) { before = reask_one<I>(); });
+            Lanes::at(outer, [&]<std::size_t I>(Index<I>) { before = reask_one<I>(); });
         if (!before) return Next::ask;
         Next next{};
         if (before->kind == Before::Kind::proceed) {
-            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = go_on<I>(); });
+            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = go_on<I>(); });
         } else {
             std::optional<Error> refused;
-            at_policy(outer, [&]<std::size_t I>(Index<I>) { refused = refusal<I>(*before); });
-            at_policy(at_, [&]<std::size_t I>(Index<I>) { next = end<I>(*std::move(refused)); });
+            Lanes::at(outer, [&]<std::size_t I>(Index<I>) { refused = refusal<I>(*before); });
+            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = end<I>(*std::move(refused)); });
         }
         return next;
     }
     template <std::size_t I>
     std::optional<Before> reask_one() {
-        if constexpr (requires { policy<I>().async_reask(slot<I>().lane, call_); })
-            return at_once<I>(policy<I>().async_reask(slot<I>().lane, call_), Asked::reask);
-        else if constexpr (requires { policy<I>().reask(slot<I>().lane, call_); })
-            return policy<I>().reask(slot<I>().lane, call_);
+        if constexpr (requires { policy<I>().async_reask(lane<I>(), call_); })
+            return at_once<I>(policy<I>().async_reask(lane<I>(), call_), Asked::reask);
+        else if constexpr (requires { policy<I>().reask(lane<I>(), call_); })
+            return policy<I>().reask(lane<I>(), call_);
         else
             return proceed;
     }
@@ -392,7 +366,7 @@ private:
     /// The call leaves policy `I`, if there is one, and has come back to the one before.
     template <std::size_t I>
     [[gnu::always_inline]] Next leave() {
-        if constexpr (I < Last) destroy<I>();
+        if constexpr (I < Last) lanes_.template end<I>();
         if constexpr (I == First) {
             return finish();
         } else {
@@ -404,7 +378,7 @@ private:
     }
     template <std::size_t I>
     [[gnu::noinline]] Next leave_late() {
-        if constexpr (I < Last) destroy<I>();
+        if constexpr (I < Last) lanes_.template end<I>();
         if constexpr (I == First) {
             return finish();
         } else {
@@ -415,10 +389,10 @@ private:
     /// Nothing if that is a question.
     template <std::size_t I>
     [[gnu::always_inline]] std::optional<After> after() {
-        if constexpr (requires { policy<I>().async_after(slot<I>().lane, call_, *result_); })
-            return at_once<I>(policy<I>().async_after(slot<I>().lane, call_, *result_), Asked::after);
+        if constexpr (requires { policy<I>().async_after(lane<I>(), call_, *result_); })
+            return at_once<I>(policy<I>().async_after(lane<I>(), call_, *result_), Asked::after);
         else
-            return policy<I>().after(slot<I>().lane, call_, *result_);
+            return policy<I>().after(lane<I>(), call_, *result_);
     }
     template <std::size_t I>
     Next left(const After& after) {
@@ -441,14 +415,6 @@ private:
         return enter_late<I + 1>();
     }
 
-    template <std::size_t I>
-    void destroy() noexcept {
-        inside_ = I;
-        auto& own = slot<I>();
-        if constexpr (requires { own.waiter; }) own.waiter.reset();
-        std::destroy_at(&own.lane);
-    }
-
     [[gnu::always_inline]] Next finish() {
         if (!*result_) [[unlikely]]
             result_->error().set_attempts(call_.attempt);
@@ -457,7 +423,7 @@ private:
 
     template <std::size_t I>
     Error refusal(const Before& before) {
-        return detail::refusal_of(policy<I>(), slot<I>().lane, call_, before);
+        return detail::refusal_of(policy<I>(), lane<I>(), call_, before);
     }
 
     bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
@@ -465,12 +431,9 @@ private:
     const std::tuple<P...>& policies_;
     AnyCall& call_;
     std::optional<Result<T>> result_;
-    typename decltype([]<std::size_t... I>(std::index_sequence<I...>) {
-        return std::type_identity<std::tuple<Slot<PolicyAt<First + I>>...>>{};
-    }(std::make_index_sequence<Last - First>{}))::type slots_;
-    std::size_t inside_ = First;  // of the policies up to here
-    std::size_t at_ = 0;          // of a wait: the policy that has asked for it
-    bool after_ = false;          // it has done so after an attempt
+    Lanes lanes_;
+    std::size_t at_ = 0;  // of a wait: the policy that has asked for it
+    bool after_ = false;  // it has done so after an attempt
     Then then_{};
     Asked asked_{};
     std::size_t asking_ = 0;  // of a question: the policy
