@@ -27,6 +27,12 @@ in_block {
     else code = code $0 "\n"
     next
 }
+/^```./ && !in_other { in_other = 1; next }
+/^```/ {
+    if (!in_other) { print "README.md:" NR ": this fence closes nothing" > "/dev/stderr"; is_wrong = 1; exit 1 }
+    in_other = 0
+    next
+}
 NF { mode = ""; prelude = "" }
 
 function add_prelude(line) {
@@ -50,7 +56,8 @@ function finish(    name) {
 }
 
 END {
-    if (in_block || in_comment) { print "README.md: a block or comment is not closed" > "/dev/stderr"; exit 1 }
+    if (is_wrong) exit 1
+    if (in_block || in_other || in_comment) { print "README.md: a block or comment is not closed" > "/dev/stderr"; exit 1 }
     if (body == "") exit 0
     printf "// expect: it compiles\n#include <breakwater/breakwater.hpp>\n#include <iostream>\n%s\n", all_includes \
         > (out "/blocks.cpp")
