@@ -3,6 +3,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/event_loop.hpp>
 #include <breakwater/task.hpp>
+#include <breakwater/task/now_or_later.hpp>
 #include <breakwater/task/resume_on.hpp>
 #include <breakwater/task/sleep.hpp>
 #include <breakwater/task/start.hpp>
@@ -282,4 +283,41 @@ TEST_CASE("a task whose awaiting coroutine is destroyed is asked to stop and end
     clock.advance(1s);
     CHECK(other.handle.done());
     other.handle.destroy();
+}
+
+TEST_CASE("a task that only sleeps can be run on the thread that wants its value") {
+    const auto here = std::this_thread::get_id();
+    const auto nap = [](bw::Duration span) -> bw::Task<std::thread::id> {
+        auto sleeping = bw::sleep_for(span);
+        co_await sleeping;
+        co_return std::this_thread::get_id();
+    };
+    const auto began = std::chrono::steady_clock::now();
+    CHECK(bw::run_here(nap(2ms)) == here);
+    CHECK(std::chrono::steady_clock::now() - began >= 2ms);
+
+    const bw::ManualClock clock;
+    const auto wait = [](bw::ManualClock by, std::stop_token stop) -> bw::Task<bw::Wait> {
+        auto sleeping = bw::sleep_until(by, by.now() + 5s, stop);
+        co_return co_await sleeping;
+    };
+    CHECK(bw::run_here(wait(clock, {})) == bw::Wait::elapsed);
+    CHECK(clock.waits() == std::vector<bw::Duration>{5s});
+    std::stop_source stop;
+    stop.request_stop();
+    CHECK(bw::run_here(wait(bw::ManualClock{bw::ManualClock::Mode::blocking}, stop.get_token())) == bw::Wait::stopped);
+}
+
+TEST_CASE("what is there now or comes later is used alike") {
+    const auto come = [](int n) -> bw::Task<int> { co_return n; };
+    const auto twice = [](int n) { return 2 * n; };
+    bw::NowOrLater<int> now = bw::then(bw::NowOrLater{21}, twice);
+    REQUIRE(now.value() != nullptr);
+    CHECK(*now.value() == 42);
+    bw::NowOrLater<int> soon = bw::then(bw::NowOrLater<int>{come(21)}, twice);
+    CHECK(soon.value() == nullptr);
+    CHECK(bw::run_here(std::move(soon)) == 42);
+    CHECK(bw::run_here(std::move(now)) == 42);
+    CHECK(bw::sync_wait(bw::later(bw::NowOrLater{7})) == 7);
+    CHECK(bw::sync_wait(bw::later(bw::NowOrLater<int>{come(7)})) == 7);
 }
