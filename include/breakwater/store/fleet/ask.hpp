@@ -11,6 +11,7 @@
 #include <optional>
 #include <stop_token>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 namespace breakwater::fleet {
@@ -66,6 +67,21 @@ template <class L, class... S>
 Task<Reply<S...>> ask(L& link, const S&... steps) {
     const auto arrival = std::make_shared<Arrival<Reply<S...>>>();
     link.apply([arrival](Reply<S...> reply) { arrival->bring(std::move(reply)); }, steps...);
+    return answer_of(arrival, link.patience());
+}
+
+/// What the server decided on the one step that it was asked to take.
+template <class S>
+std::expected<typename S::Decision, LinkFailure> only(Reply<S> reply) {
+    if (!reply) return std::unexpected{std::move(reply.error())};
+    return std::get<0>(std::move(reply->decisions)).value();
+}
+
+/// As `ask`, for one step.
+template <class L, class S>
+Task<std::expected<typename S::Decision, LinkFailure>> ask_one(L& link, const S& step) {
+    const auto arrival = std::make_shared<Arrival<std::expected<typename S::Decision, LinkFailure>>>();
+    link.apply([arrival](Reply<S> reply) { arrival->bring(only<S>(std::move(reply))); }, step);
     return answer_of(arrival, link.patience());
 }
 

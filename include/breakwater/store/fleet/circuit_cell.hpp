@@ -55,8 +55,7 @@ public:
         LazyNow now{world_->clock()};
         const auto pending = local_.apply(spot_->options, typename Replica::TakePending{}, now);
         if (pending.is_empty) return;
-        (void)run_here(ask(world_->link(),
-                           remote<Server>(spot_->place.key, spot_->options, report_of(pending, 0, 0, Duration{-1}))));
+        (void)run_here(ask(*spot_, report_of(pending, 0, 0, Duration{-1})));
     }
 
     template <class Command>
@@ -97,8 +96,7 @@ public:
     template <class Now>
     bool apply(const Options& options, const typename Machine::Release& release, Now& now) {
         if (!release.ticket.is_probe() || is_alone()) return local_.apply(options, release, now);
-        const auto spot = this->spot(options);
-        world_->link().apply(heed(), remote<Server>(spot->place.key, spot->options, release));
+        tell(*spot(options), release);
         return true;
     }
 
@@ -112,11 +110,10 @@ public:
             spot_ = next;
         }
         if (next->place.key == before->place.key) {
-            world_->link().apply(heed(), remote<Server>(next->place.key, options, typename Server::Trim{}));
+            tell(*next, typename Server::Trim{});
         } else {  // the server keeps another layout in another cell: that is told what is known
             world_->move(next->place, this->shared_from_this());
-            world_->link().apply(heed(),
-                                 remote<Server>(next->place.key, options, typename Server::Seed{view(options, now)}));
+            tell(*next, typename Server::Seed{view(options, now)});
         }
         return true;
     }
@@ -127,10 +124,7 @@ public:
         is_isolated_ = false;
         const auto decision = local_.apply(options, command, now);
         if (world_->is_up()) {
-            const auto spot = this->spot(options);
-            if (const auto reply =
-                    run_here(ask(world_->link(), remote<Server>(spot->place.key, spot->options, command))))
-                follow(std::get<0>(reply->decisions).value(), true);
+            if (const auto view = run_here(ask(*spot(options), command))) follow(*view, true);
         }
         return decision;
     }
@@ -150,16 +144,13 @@ public:
         const auto spot = this->spot();
         const auto pending = local_.apply(spot->options, typename Replica::TakePending{}, now);
         if (pending.is_empty) return;
-        world_->link().apply(if_alive(*this,
-                                      [known = known()](CircuitCell& self, auto reply) {
-                                          if (!reply) return self.failed(reply.error());
-                                          const auto& recorded = std::get<0>(reply->decisions).value();
-                                          self.learn(recorded.view, known);
-                                          if (recorded.effect != CircuitEffect::isolated) return;
-                                          LazyNow at{self.world_->clock()};
-                                          self.isolate(self.spot()->options, 0, Duration{-1}, at);
-                                      }),
-                             remote<Server>(spot->place.key, spot->options, report_of(pending, 0, 0, Duration{-1})));
+        tell(*spot, report_of(pending, 0, 0, Duration{-1}),
+             [known = known()](CircuitCell& self, const typename Server::Recorded& recorded) {
+                 self.learn(recorded.view, known);
+                 if (recorded.effect != CircuitEffect::isolated) return;
+                 LazyNow at{self.world_->clock()};
+                 self.isolate(self.spot()->options, 0, Duration{-1}, at);
+             });
     }
 
 private:
@@ -181,6 +172,29 @@ private:
         return std::make_shared<const Spot>(latest->place, options);
     }
 
+    /// Has the server take a command, for a task to wait for.
+    template <class Command>
+    auto ask(const Spot& spot, const Command& command) {
+        return ask_one(world_->link(), remote<Server>(spot.place.key, spot.options, command));
+    }
+    /// The same, and nobody waits: what it decides goes to `then(cell, decision)`.
+    template <class Command, class F>
+    void tell(const Spot& spot, const Command& command, F then) {
+        world_->link().apply(if_alive(*this,
+                                      [then = std::move(then)](CircuitCell& self, auto reply) {
+                                          if (reply)
+                                              then(self, std::get<0>(reply->decisions).value());
+                                          else
+                                              self.failed(reply.error());
+                                      }),
+                             remote<Server>(spot.place.key, spot.options, command));
+    }
+    /// What it has then is heeded.
+    template <class Command>
+    void tell(const Spot& spot, const Command& command) {
+        tell(spot, command, [known = known()](CircuitCell& self, const CircuitView& view) { self.learn(view, known); });
+    }
+
     bool is_alone() noexcept { return is_isolated_.load(std::memory_order_acquire) || !world_->is_up(); }
 
     template <class Command, class Now>
@@ -195,12 +209,11 @@ private:
 
     /// Of a process that has just come: what the others know holds for its first call, too.
     Task<Admission> enter_first(const Options& options, Admit admit) {
-        const auto spot = this->spot(options);
         const std::uint64_t known = this->known();
-        auto asked = ask(world_->link(), remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
-        const auto reply = co_await asked;
-        if (!reply) co_return enter_without_answer(reply.error(), options, admit);
-        rejoin(std::get<0>(reply->decisions).value(), known);
+        auto asked = ask(*spot(options), typename Server::Read{});
+        const auto view = co_await asked;
+        if (!view) co_return enter_without_answer(view.error(), options, admit);
+        rejoin(*view, known);
         LazyNow now{world_->clock()};
         if (is_alone()) co_return alone(options, admit, now);
         auto entered = enter(options, admit, now);
@@ -227,27 +240,26 @@ private:
 
     Task<Admission> ask_for_probe(const Options& options, Entered entered, Admit admit) {
         const auto spot = this->spot(options);
-        const auto step = remote<Server>(spot->place.key, spot->options, typename Server::Admit{});
         const std::uint64_t known = this->known();
-        auto asked = ask(world_->link(), step);
-        auto reply = co_await asked;
-        if (reply && std::get<0>(reply->decisions)->view.generation < known) {
+        auto asked = ask(*spot, typename Server::Admit{});
+        auto admission = co_await asked;
+        if (admission && admission->view.generation < known) {
             auto reminding = remind(*spot);
             if (co_await reminding) {
-                auto asked_again = ask(world_->link(), step);
-                reply = co_await asked_again;
+                auto asked_again = ask(*spot, typename Server::Admit{});
+                admission = co_await asked_again;
             }
         }
-        if (!reply) co_return enter_without_answer(reply.error(), options, admit);
-        const auto& admission = std::get<0>(reply->decisions).value();
-        learn(admission.view, known);
-        Admission own{.admitted = admission.admitted,
-                      .state = admission.view.phase,
-                      .ticket = admission.ticket,
-                      .retry_after = admission.retry_after,
+        if (!admission) co_return enter_without_answer(admission.error(), options, admit);
+        const CircuitView& view = admission->view;
+        learn(view, known);
+        Admission own{.admitted = admission->admitted,
+                      .state = view.phase,
+                      .ticket = admission->ticket,
+                      .retry_after = admission->retry_after,
                       .transition = entered.admission.transition};
-        if (admission.view.phase != entered.admission.state && notice(admission.view.generation))
-            own.transition = CircuitTransition{entered.admission.state, admission.view.phase};
+        if (view.phase != entered.admission.state && notice(view.generation))
+            own.transition = CircuitTransition{entered.admission.state, view.phase};
         co_return own;
     }
 
@@ -264,13 +276,12 @@ private:
     }
 
     Task<Recorded> judge(const Options& options, Record record) {
-        const auto spot = this->spot(options);
         const typename Server::Judge verdict{record.ticket, record.tally, record.random, record.retry_after};
         const std::uint64_t known = this->known();
-        auto asked = ask(world_->link(), remote<Server>(spot->place.key, spot->options, verdict));
-        const auto reply = co_await asked;
-        if (reply) co_return learned(std::get<0>(reply->decisions).value(), known);
-        failed(reply.error());
+        auto asked = ask(*spot(options), verdict);
+        const auto recorded = co_await asked;
+        if (recorded) co_return learned(*recorded, known);
+        failed(recorded.error());
         LazyNow now{world_->clock()};
         co_return alone(options, record, now);
     }
@@ -281,19 +292,18 @@ private:
         const auto spot = this->spot(options);
         auto report = report_of(pending, overdue, random, retry_after);
         const std::uint64_t known = this->known();
-        auto asked = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
-        auto reply = co_await asked;
-        if (reply && std::get<0>(reply->decisions)->view.generation < known) {
+        auto asked = ask(*spot, report);
+        auto recorded = co_await asked;
+        if (recorded && recorded->view.generation < known) {
             auto reminding = remind(*spot);
             if (co_await reminding) {
                 report.generation = local_.peek().generation;
-                auto asked_again = ask(world_->link(), remote<Server>(spot->place.key, spot->options, report));
-                reply = co_await asked_again;
+                auto asked_again = ask(*spot, report);
+                recorded = co_await asked_again;
             }
         }
-        if (reply && std::get<0>(reply->decisions)->effect != CircuitEffect::isolated)
-            co_return learned(std::get<0>(reply->decisions).value(), known);
-        if (!reply) failed(reply.error());
+        if (recorded && recorded->effect != CircuitEffect::isolated) co_return learned(*recorded, known);
+        if (!recorded) failed(recorded.error());
         LazyNow now{world_->clock()};
         co_return Recorded{isolate(options, random, retry_after, now), Machine::Verdict::opened};
     }
@@ -301,9 +311,10 @@ private:
     Task<bool> remind(const Spot& spot) {
         LazyNow now{world_->clock()};
         const typename Server::Seed seed{view(spot.options, now)};
-        auto asked = ask(world_->link(), remote<Server>(spot.place.key, spot.options, seed));
-        const auto reply = co_await asked;
-        co_return reply&& follow(std::get<0>(reply->decisions).value(), true);
+        auto asked = ask(spot, seed);
+        const auto kept = co_await asked;
+        if (!kept) co_return false;
+        co_return follow(*kept, true);
     }
     typename Server::Report report_of(const Pending& pending, std::uint32_t overdue, std::uint64_t random,
                                       Duration retry_after) const {
@@ -354,24 +365,9 @@ private:
     void learn(const CircuitView& view, std::uint64_t known) {
         if (!follow(view, false) && view.generation < known) rejoin(view, known);
     }
-    auto heed() {
-        return if_alive(*this, [known = known()](CircuitCell& self, auto reply) {
-            if (reply)
-                self.learn(std::get<0>(reply->decisions).value(), known);
-            else
-                self.failed(reply.error());
-        });
-    }
     void read_again() {
-        const auto spot = this->spot();
-        world_->link().apply(if_alive(*this,
-                                      [known = known()](CircuitCell& self, auto reply) {
-                                          if (reply)
-                                              self.rejoin(std::get<0>(reply->decisions).value(), known);
-                                          else
-                                              self.failed(reply.error());
-                                      }),
-                             remote<Server>(spot->place.key, spot->options, typename Server::Read{}));
+        tell(*spot(), typename Server::Read{},
+             [known = known()](CircuitCell& self, const CircuitView& view) { self.rejoin(view, known); });
     }
     /// After a time without the server, or when it has forgotten. An open circuit is not closed by that: what the
     /// server has lost it is told, and what was done by hand; a circuit that opened meanwhile stays open for this
@@ -396,12 +392,9 @@ private:
         const auto spot = this->spot();
         const CircuitView known = is_shared ? view(spot->options, now) : CircuitView{.generation = followed_};
         if (!follows) is_isolated_ = true;
-        world_->link().apply(if_alive(*this,
-                                      [follows](CircuitCell& self, auto reply) {
-                                          if (reply && follows)
-                                              self.follow(std::get<0>(reply->decisions).value(), true);
-                                      }),
-                             remote<Server>(spot->place.key, spot->options, typename Server::Seed{known}));
+        tell(*spot, typename Server::Seed{known}, [follows](CircuitCell& self, const CircuitView& kept) {
+            if (follows) self.follow(kept, true);
+        });
     }
     template <class Now>
     CircuitView view(const Options& options, Now& now) const {

@@ -104,9 +104,9 @@ public:
 
 private:
     Task<Duration> spend_there(const Options& options, PauseMachine::Spend spend) {
-        auto asked = ask(world_->link(), remote<PauseMachine>(place_.key, options, spend));
-        const auto reply = co_await asked;
-        co_return reply ? std::get<0>(reply->decisions).value() : Duration{0};
+        auto asked = ask_one(world_->link(), remote<PauseMachine>(place_.key, options, spend));
+        const auto refused = co_await asked;
+        co_return refused.value_or(Duration{0});
     }
 
     struct Adopt {

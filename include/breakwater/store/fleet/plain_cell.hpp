@@ -32,8 +32,8 @@ public:
     DecisionOf<M, Command> apply(const typename M::Options& options, const Command& command, Now& now) {
         if (world_->is_up()) {
             const std::scoped_lock lock{asking_};
-            if (const auto reply = run_here(ask(world_->link(), remote<M>(place_.key, options, command))))
-                return std::get<0>(reply->decisions).value();
+            if (const auto decision = run_here(ask_one(world_->link(), remote<M>(place_.key, options, command))))
+                return *decision;
         }
         return local_.apply(options, command, now);
     }

@@ -65,9 +65,9 @@ public:
     typename Machine::Reserved apply(const Options& options, const typename Machine::Reserve& reserve, Now& now) {
         if (is_unlimited(options.prepared)) return {.grant = {.granted = true, .retry_after = reserve.paused}};
         if (world_->is_up()) {
-            const auto reply = run_here(ask(world_->link(), remote<Machine>(place_.key, options, reserve)));
-            if (reply) return std::get<0>(reply->decisions).value();
-            heed(reply.error());
+            const auto reserved = run_here(ask_one(world_->link(), remote<Machine>(place_.key, options, reserve)));
+            if (reserved) return *reserved;
+            heed(reserved.error());
         }
         const Grant grant = share_.apply(share(options), reserve, now);
         if (grant.granted) spent_alone_ += reserve.permits;
@@ -77,8 +77,7 @@ public:
     template <class Now>
     bool apply(const Options& options, const typename Machine::Cancel& cancel, Now&) {
         if (!world_->is_up()) return false;
-        const auto reply = run_here(ask(world_->link(), remote<Machine>(place_.key, options, cancel)));
-        return reply && std::get<0>(reply->decisions).value();
+        return run_here(ask_one(world_->link(), remote<Machine>(place_.key, options, cancel))).value_or(false);
     }
     /// Back into the lease it came from, or to the server; nobody waits for that.
     template <class Now>
@@ -210,10 +209,10 @@ private:
     }
 
     Task<Grant> take_one(const Options& options, typename Machine::Take take) {
-        auto asked = ask(world_->link(), remote<Machine>(place_.key, options, take));
-        const auto reply = co_await asked;
-        if (!reply) co_return take_without_answer(reply.error(), options, take.permits);
-        co_return counted(options, take.permits, std::get<0>(reply->decisions).value());
+        auto asked = ask_one(world_->link(), remote<Machine>(place_.key, options, take));
+        const auto grant = co_await asked;
+        if (!grant) co_return take_without_answer(grant.error(), options, take.permits);
+        co_return counted(options, take.permits, *grant);
     }
 
     Grant take_without_answer(const LinkFailure& failure, const Options& options, std::int64_t permits) {
@@ -282,19 +281,18 @@ private:
     /// And takes the first permit of the lease.
     Task<Grant> lease_some(const Options& options) {
         const std::int64_t permits = lease(options, world_->clock().now());
-        auto asked = ask(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{permits}));
-        const auto reply = co_await asked;
-        if (!reply) co_return take_without_answer(reply.error(), options, 1);
-        const auto& leased = std::get<0>(reply->decisions).value();
+        auto asked = ask_one(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{permits}));
+        const auto leased = co_await asked;
+        if (!leased) co_return take_without_answer(leased.error(), options, 1);
         const Instant now = world_->clock().now();
-        if (!leased.grant.granted) {
-            none_before_.store(now + leased.grant.retry_after, std::memory_order_release);
-            co_return leased.grant;
+        if (!leased->grant.granted) {
+            none_before_.store(now + leased->grant.retry_after, std::memory_order_release);
+            co_return leased->grant;
         }
-        const Instant until = lease_end(leased.until, now);
-        leased_.set(leased.permits - 1, until);
-        if (leased.permits > 1) await_end(until);
-        co_return counted(options, leased.permits, {.granted = true});
+        const Instant until = lease_end(leased->until, now);
+        leased_.set(leased->permits - 1, until);
+        if (leased->permits > 1) await_end(until);
+        co_return counted(options, leased->permits, {.granted = true});
     }
     /// At most what leaves half of the burst to the others.
     std::int64_t lease(const Options& options, Instant now) const noexcept {
