@@ -15,10 +15,12 @@ public:
     public:
         Turn(Turn&& other) noexcept : all_{std::exchange(other.all_, nullptr)}, over_{std::move(other.over_)} {}
         Turn& operator=(Turn&&) = delete;
-        ~Turn() {
-            if (all_ != nullptr) all_->end();
-        }
+        ~Turn() { end(); }
         bool leads() const noexcept { return all_ != nullptr; }
+        /// Lets those who wait go on.
+        void end() noexcept {
+            if (all_ != nullptr) std::exchange(all_, nullptr)->end();
+        }
         /// Stopped when it is over.
         const std::stop_token& over() const noexcept { return over_; }
 

@@ -269,21 +269,25 @@ private:
             if (!world_->is_up()) co_return take_alone(options, 1, now);
             const Instant none_before = none_before_.load(std::memory_order_acquire);
             if (now() < none_before) co_return Grant{.retry_after = none_before - now()};
-            const auto turn = refill_.join();
+            auto turn = refill_.join();
             if (turn.leads()) {
-                auto leasing = lease_some(options);
+                auto leasing = lease_some(options, std::move(turn));
                 co_return co_await leasing;
             }
             auto wait = until_stopped(turn.over(), world_->link().patience());
-            co_await wait;
+            if (co_await wait == Wait::elapsed)
+                co_return take_without_answer({LinkFailure::Kind::lost, {}}, options, 1);
         }
     }
     /// And takes the first permit of the lease.
-    Task<Grant> lease_some(const Options& options) {
+    Task<Grant> lease_some(const Options& options, OneForAll::Turn turn) {
         const std::int64_t permits = lease(options, world_->clock().now());
         auto asked = ask_one(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{permits}));
         const auto leased = co_await asked;
-        if (!leased) co_return take_without_answer(leased.error(), options, 1);
+        if (!leased) {
+            turn.end();  // an observer may be told
+            co_return take_without_answer(leased.error(), options, 1);
+        }
         const Instant now = world_->clock().now();
         if (!leased->grant.granted) {
             none_before_.store(now + leased->grant.retry_after, std::memory_order_release);
