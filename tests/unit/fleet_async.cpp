@@ -14,9 +14,11 @@
 
 #include <chrono>
 #include <cstddef>
-#include <deque>
+#include <expected>
 #include <functional>
 #include <memory>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,8 +49,16 @@ public:
         let_go();
     }
 
+    /// From now on what the server keeps is none of ours.
+    void be_unreadable() noexcept { is_unreadable_ = true; }
+
     template <class Done, class... Steps>
     void apply(Done done, const Steps&... steps) {
+        using bw::fleet::LinkFailure;
+        if (is_unreadable_) {
+            done(bw::fleet::Reply<Steps...>{std::unexpected{LinkFailure{LinkFailure::Kind::unreadable, "garbled"}}});
+            return;
+        }
         Base::apply(keeping(std::move(done)), steps...);
     }
     template <class M, class Done>
@@ -76,6 +86,7 @@ private:
 
     bw::Duration patience_ = 1h;  // who blocked would be seen
     bool is_holding_ = false;
+    bool is_unreadable_ = false;
     std::vector<std::function<void()>> held_;
 };
 static_assert(bw::fleet::Link<HeldLink>);
@@ -159,6 +170,19 @@ TEST_CASE("one call asks for a lease, and all others wait for what it gets") {
     world.store.link().let_go();
     world.turn();
     CHECK(world.succeeded == 6);
+}
+
+TEST_CASE("who is told that a lease cannot be had may ask the limiter meanwhile") {
+    using Limiter = bw::RateLimiter<bw::AnyAlgorithm, HeldStore>;
+    const Limiter* asked = nullptr;
+    int granted = 0;
+    World world{{.lease = 4, .observer = [&](const bw::Event&) { granted += asked->try_acquire().has_value(); }}};
+    const Limiter limiter{{.name = "api", .algorithm = bw::FixedWindow{.permits = 9, .window = 60s}}, world.store};
+    REQUIRE(limiter.retry_after() == 0s);
+    asked = &limiter;
+    world.store.link().be_unreadable();
+    CHECK(limiter.try_acquire());
+    CHECK(granted == 1);
 }
 
 TEST_CASE("a permit whose call was stopped meanwhile goes back") {
