@@ -7,6 +7,7 @@
 #include <breakwater/store/store.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -45,24 +46,19 @@ public:
     }
 
     /// What is kept for the request, fresh or not. One look into the store; two where answers for the URL vary.
-    std::optional<CachedResponse> find(const Request& request) const {
+    std::optional<CachedResponse> find(const Request& request) const { return run_here(async_find(request)); }
+    /// The same as a task, which waits where the store is an `AsyncStore`. The request lives until then.
+    Task<std::optional<CachedResponse>> async_find(const Request& request) const {
         const std::string key = key_of(request, request.method);
-        auto kept = decode(store_.get(key));
-        if (kept && !kept->vary.empty()) kept = decode(store_.get(variant_of(key, kept->vary, request)));
-        return answer_of(std::move(kept), request);
-    }
-    /// The same where the store answers later; the request lives until then.
-    Task<std::optional<CachedResponse>> async_find(const Request& request) const
-        requires AsyncStore<StoreType>
-    {
-        const std::string key = key_of(request, request.method);
-        auto looking = later(store_.async_get(key));
+        auto looking = look(key);
         auto kept = decode(co_await looking);
         if (kept && !kept->vary.empty()) {
-            auto looking_again = later(store_.async_get(variant_of(key, kept->vary, request)));
+            auto looking_again = look(variant_of(key, kept->vary, request));
             kept = decode(co_await looking_again);
         }
-        co_return answer_of(std::move(kept), request);
+        if (!kept) co_return std::nullopt;
+        if (kept->answer.response.url.empty()) kept->answer.response.url = request.url;
+        co_return std::move(kept->answer);
     }
 
     /// Keeps an answer until `stale_until`, if it may be kept; returns how many others the store says to have dropped
@@ -117,10 +113,11 @@ private:
             return store_.put(key, encode(kept), ttl);
         }
     }
-    static std::optional<CachedResponse> answer_of(std::optional<Kept> kept, const Request& request) {
-        if (!kept) return {};
-        if (kept->answer.response.url.empty()) kept->answer.response.url = request.url;
-        return std::move(kept->answer);
+    Task<std::shared_ptr<const std::string>> look(const std::string& key) const {
+        if constexpr (AsyncStore<StoreType>)
+            return later(store_.async_get(key));
+        else
+            return later(NowOrLater{store_.get(key)});
     }
     static std::string encode(const Kept& kept) {
         const Response& response = kept.answer.response;

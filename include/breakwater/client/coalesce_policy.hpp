@@ -13,6 +13,7 @@
 #include <breakwater/store/store.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/start.hpp>
 
 #include <chrono>
 #include <memory>
@@ -71,10 +72,7 @@ public:
     Before before(Lane& lane, auto& call) const {
         const Before joined = join(lane, call);
         if constexpr (has_claims) {
-            if (asks_others(lane, call)) {
-                if (is_asked_again(lane, call) && found(lane, cache_.find(call.request))) return answer_now;
-                return claimed(lane, call, store_.claim(claim_of(call), options_.max_wait));
-            }
+            if (asks_others(lane, call)) return run_here(ask_others(lane, call));
         }
         return joined;
     }
@@ -83,7 +81,7 @@ public:
     {
         const Before joined = join(lane, call);
         if (!asks_others(lane, call)) return joined;
-        return async_ask_others(lane, call);
+        return ask_others(lane, call);
     }
     bool enqueue(Lane& lane, Waiter& waiter) const {
         lane.enqueue(waiter);
@@ -128,34 +126,32 @@ private:
     // Whether this process is to make the call.
 
     static bool asks_others(const Lane& lane, auto& call) noexcept { return lane.leads() && call.is_cached; }
-    Task<Before> async_ask_others(Lane& lane, auto& call) const {
-        if (is_asked_again(lane, call)) {
+    Task<Before> ask_others(Lane& lane, auto& call) const {
+        const Instant now = call.now();
+        if (!lane.patience_) {
+            lane.patience_ = now + options_.max_wait;
+        } else {
             auto looking = cache_.async_find(call.request);
-            if (found(lane, co_await looking)) co_return answer_now;
+            if (auto kept = co_await looking; kept && store_.clock().now() < kept->fresh_until) {
+                lane.found_ = std::move(kept->response);
+                co_return answer_now;
+            }
         }
-        auto claiming = later(store_.async_claim(claim_of(call), options_.max_wait));
-        const bool is_ours = co_await claiming;
-        co_return claimed(lane, call, is_ours);
-    }
-    bool is_asked_again(Lane& lane, auto& call) const noexcept {
-        if (lane.patience_) return true;
-        lane.patience_ = call.now() + options_.max_wait;
-        return false;
-    }
-    bool found(Lane& lane, std::optional<CachedResponse> kept) const {
-        if (!kept || store_.clock().now() >= kept->fresh_until) return false;
-        lane.found_ = std::move(kept->response);
-        return true;
-    }
-    std::string claim_of(const auto& call) const { return "claim:" + name_ + ":" + key_of(call.request); }
-    Before claimed(Lane& lane, auto& call, bool is_ours) const {
-        if (is_ours) {
+        std::string claim = "claim:" + name_ + ":" + key_of(call.request);
+        auto claiming = this->claim(claim);
+        if (co_await claiming) {
             lane.store_ = &store_;
-            lane.claim_ = claim_of(call);
-            return proceed;
+            lane.claim_ = std::move(claim);
+            co_return proceed;
         }
-        const bool can_wait = call.now() + look_again < *lane.patience_ && call.remaining() > look_again;
-        return can_wait ? wait_for(look_again, Errc::attempt_timeout) : proceed;
+        const bool can_wait = now + look_again < *lane.patience_ && call.remaining() > look_again;
+        co_return can_wait ? wait_for(look_again, Errc::attempt_timeout) : proceed;
+    }
+    Task<bool> claim(const std::string& claim) const {
+        if constexpr (AsyncStore<StoreType>)
+            return later(store_.async_claim(claim, options_.max_wait));
+        else
+            return later(NowOrLater<bool>{store_.claim(claim, options_.max_wait)});
     }
 
     ClientCoalesceOptions options_;

@@ -152,23 +152,23 @@ public:
     void put(std::string_view key, const std::string& value, Duration ttl) const {
         if (ttl <= Duration{0}) return erase(key);
         if (!world_->keeps_blobs()) return;
-        if (world_->is_up()) world_->link().put(blob_key(key), value, ttl);
+        if (world_->may_answer()) world_->link().put(blob_key(key), value, ttl);
     }
     std::shared_ptr<const std::string> get(std::string_view key) const { return run_here(async_get(key)); }
     NowOrLater<Blob> async_get(std::string_view key) const {
         using Value = std::optional<std::string>;
-        if (!world_->keeps_blobs() || !world_->is_up()) return Blob{};
+        if (!world_->keeps_blobs() || !world_->may_answer()) return Blob{};
         const auto arrival = std::make_shared<fleet::Arrival<Value>>();
         world_->link().get(blob_key(key), [arrival](Value value) { arrival->bring(std::move(value)); });
         return found(fleet::arrival_of(arrival, world_->link().patience()));
     }
     void erase(std::string_view key) const {
-        if (world_->keeps_blobs() && world_->is_up()) world_->link().erase(blob_key(key));
+        if (world_->keeps_blobs() && world_->may_answer()) world_->link().erase(blob_key(key));
     }
 
     bool claim(std::string_view key, Duration ttl) const { return run_here(async_claim(key, ttl)); }
     NowOrLater<bool> async_claim(std::string_view key, Duration ttl) const {
-        if (!world_->keeps_blobs() || !world_->is_up()) return true;
+        if (!world_->keeps_blobs() || !world_->may_answer()) return true;
         const auto arrival = std::make_shared<fleet::Arrival<bool>>();
         world_->link().claim(blob_key(key), ttl, [arrival](bool is_free) { arrival->bring(bool{is_free}); });
         return claimed(fleet::arrival_of(arrival, world_->link().patience()));
@@ -178,7 +178,7 @@ public:
     bool refuses_all() const noexcept { return world_->decides_for_all() && !world_->lets_all_through(); }
 
     /// Whether the server answers. False before the first use.
-    bool is_up() const noexcept { return !world_->is_down() && world_->link().is_up(); }
+    bool is_up() const noexcept { return world_->answers() && world_->link().is_up(); }
 
     /// How many processes have used what this one shares lately, this one included.
     std::uint32_t instances() const noexcept { return world_->link().instances(); }

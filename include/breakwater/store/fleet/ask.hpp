@@ -81,7 +81,7 @@ std::expected<typename S::Decision, LinkFailure> only(Reply<S> reply) {
 template <class L, class S>
 Task<std::expected<typename S::Decision, LinkFailure>> ask_one(L& link, const S& step) {
     const auto arrival = std::make_shared<Arrival<std::expected<typename S::Decision, LinkFailure>>>();
-    link.apply([arrival](Reply<S> reply) { arrival->bring(only<S>(std::move(reply))); }, step);
+    link.apply([arrival](Reply<S> reply) { arrival->bring(only(std::move(reply))); }, step);
     return answer_of(arrival, link.patience());
 }
 

@@ -50,7 +50,7 @@ public:
     }
     template <class Now>
     bool apply(const Options& options, const Machine::Restore& restore, Now& now) {
-        if (!world_->is_down()) world_->link().apply([](auto) {}, remote<Machine>(place_.key, options, restore));
+        if (world_->answers()) world_->link().apply([](auto) {}, remote<Machine>(place_.key, options, restore));
         return local_.apply(options, restore, now);
     }
     Machine::State peek() const noexcept { return local_.peek(); }
@@ -79,7 +79,7 @@ private:
             world_->wake(this->weak_from_this(), world_->clock().now() + world_->options().flush_interval);
     }
     void sync() {
-        if (world_->is_down()) return;
+        if (!world_->answers()) return;
         const Machine::Sync done{credits_.exchange(0), takes_.exchange(0), give_backs_.exchange(0)};
         world_->link().apply(if_alive(*this,
                                       [](BudgetCell& self, auto reply) {

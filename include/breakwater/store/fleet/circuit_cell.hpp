@@ -51,7 +51,7 @@ public:
 
     /// What is still to be reported is: a program may run for less than a `flush_interval`.
     ~CircuitCell() override {
-        if (is_isolated_ || world_->is_down() || world_->link().is_own_thread()) return;
+        if (is_isolated_ || !world_->answers() || world_->link().is_own_thread()) return;
         LazyNow now{world_->clock()};
         const auto pending = local_.apply(spot_->options, typename Replica::TakePending{}, now);
         if (pending.is_empty) return;
@@ -123,7 +123,7 @@ public:
     auto apply(const Options& options, const Command& command, Now& now) {
         is_isolated_ = false;
         const auto decision = local_.apply(options, command, now);
-        if (world_->is_up()) {
+        if (world_->may_answer()) {
             if (const auto view = run_here(ask(*spot(options), command))) follow(*view, true);
         }
         return decision;
@@ -139,7 +139,7 @@ public:
     }
     /// What is pending is reported, and nobody waits.
     void on_timer() override {
-        if (is_isolated_ || world_->is_down()) return;
+        if (is_isolated_ || !world_->answers()) return;
         LazyNow now{world_->clock()};
         const auto spot = this->spot();
         const auto pending = local_.apply(spot->options, typename Replica::TakePending{}, now);
@@ -182,10 +182,10 @@ private:
     void tell(const Spot& spot, const Command& command, F then) {
         world_->link().apply(if_alive(*this,
                                       [then = std::move(then)](CircuitCell& self, auto reply) {
-                                          if (reply)
-                                              then(self, std::get<0>(reply->decisions).value());
+                                          if (const auto decision = only(std::move(reply)))
+                                              then(self, *decision);
                                           else
-                                              self.failed(reply.error());
+                                              self.failed(decision.error());
                                       }),
                              remote<Server>(spot.place.key, spot.options, command));
     }
@@ -195,7 +195,7 @@ private:
         tell(spot, command, [known = known()](CircuitCell& self, const CircuitView& view) { self.learn(view, known); });
     }
 
-    bool is_alone() noexcept { return is_isolated_.load(std::memory_order_acquire) || !world_->is_up(); }
+    bool is_alone() noexcept { return is_isolated_.load(std::memory_order_acquire) || !world_->may_answer(); }
 
     template <class Command, class Now>
     auto alone(const Options& options, const Command& command, Now& now) {

@@ -32,7 +32,7 @@ public:
     /// Whether the service allows a number of calls that all processes count down together.
     bool has_quota() const noexcept { return local_.peek().quota != 0; }
     /// Whether what the server has has been heard once, or cannot be.
-    bool is_known() const noexcept { return is_known_.load(std::memory_order_acquire) || !world_->is_up(); }
+    bool is_known() const noexcept { return is_known_.load(std::memory_order_acquire) || !world_->may_answer(); }
     /// A pause that began before this process did holds for its first call, too.
     Task<> get_to_know() {
         auto asked = ask_state<PauseMachine>(world_->link(), place_.key, options_);
@@ -56,14 +56,14 @@ public:
     Duration apply(const Options& options, const PauseMachine::Spend& spend, Now& now) {
         if (world_->decides_for_all()) return Duration{0};
         const Duration refused = local_.apply(options, spend, now);
-        if (refused > Duration{0} || !has_quota() || !world_->is_up()) return refused;
+        if (refused > Duration{0} || !has_quota() || !world_->may_answer()) return refused;
         return run_here(spend_there(options, spend));
     }
     /// A pause or a quota: here at once, and for all others within one push.
     template <class Command, class Now>
     auto apply(const Options& options, const Command& command, Now& now) {
         const auto decision = local_.apply(options, command, now);
-        if (!world_->is_down()) world_->link().apply([](auto) {}, remote<PauseMachine>(place_.key, options, command));
+        if (world_->answers()) world_->link().apply([](auto) {}, remote<PauseMachine>(place_.key, options, command));
         return decision;
     }
 

@@ -30,7 +30,7 @@ public:
 
     template <class Command, class Now>
     DecisionOf<M, Command> apply(const typename M::Options& options, const Command& command, Now& now) {
-        if (world_->is_up()) {
+        if (world_->may_answer()) {
             const std::scoped_lock lock{asking_};
             if (const auto decision = run_here(ask_one(world_->link(), remote<M>(place_.key, options, command))))
                 return *decision;
@@ -39,7 +39,7 @@ public:
     }
 
     typename M::State peek() const {
-        if (world_->is_up())
+        if (world_->may_answer())
             if (auto state = run_here(ask_state<M>(world_->link(), place_.key, options_))) return *std::move(state);
         return local_.peek();
     }
@@ -63,7 +63,7 @@ private:
 template <Link L, class Now, class... M, class... Commands>
 auto apply_together(World<L>& world, Now& now, const Step<PlainCell<M, L>, Commands>&... steps) {
     using Decisions = std::tuple<std::optional<DecisionOf<M, Commands>>...>;
-    if (world.is_up()) {
+    if (world.may_answer()) {
         std::array<std::mutex*, sizeof...(M)> cells{&steps.cell.asking()...};
         std::ranges::sort(cells);  // one order for all, so that nobody waits for one who waits for him
         const auto twice = std::ranges::unique(cells);

@@ -45,7 +45,7 @@ public:
     template <class Now>
     Grant apply(const Options& options, const typename Machine::Take& take, Now& now) {
         if (is_unlimited(options.prepared)) return {.granted = true};
-        if (!world_->is_up()) return take_alone(options, take.permits, now);
+        if (!world_->may_answer()) return take_alone(options, take.permits, now);
         return run_here(take_one(options, take));
     }
 
@@ -64,7 +64,7 @@ public:
     template <class Now>
     typename Machine::Reserved apply(const Options& options, const typename Machine::Reserve& reserve, Now& now) {
         if (is_unlimited(options.prepared)) return {.grant = {.granted = true, .retry_after = reserve.paused}};
-        if (world_->is_up()) {
+        if (world_->may_answer()) {
             const auto reserved = run_here(ask_one(world_->link(), remote<Machine>(place_.key, options, reserve)));
             if (reserved) return *reserved;
             heed(reserved.error());
@@ -76,7 +76,7 @@ public:
     /// What was reserved alone stays spent.
     template <class Now>
     bool apply(const Options& options, const typename Machine::Cancel& cancel, Now&) {
-        if (!world_->is_up()) return false;
+        if (!world_->may_answer()) return false;
         return run_here(ask_one(world_->link(), remote<Machine>(place_.key, options, cancel))).value_or(false);
     }
     /// Back into the lease it came from, or to the server; nobody waits for that.
@@ -84,19 +84,19 @@ public:
     bool apply(const Options& options, const typename Machine::GiveBack& back, Now& now) {
         if (is_unlimited(options.prepared)) return true;
         if (back.permits == 1 && leased_.put_back(now())) return true;
-        if (!world_->is_down()) send(options, back);
+        if (world_->answers()) send(options, back);
         return share_.apply(share(options), typename Share::GiveBack{back.permits}, now);
     }
     template <class Now>
     bool apply(const Options& options, const typename Machine::Pause& pause, Now& now) {
         if (is_unlimited(options.prepared)) return true;
         end_lease(options);
-        if (!world_->is_down()) send(options, pause);
+        if (world_->answers()) send(options, pause);
         return share_.apply(share(options), pause, now);
     }
 
     LimiterState peek() const {
-        if (!is_unlimited(options_.prepared) && world_->is_up())
+        if (!is_unlimited(options_.prepared) && world_->may_answer())
             if (auto state = run_here(ask_state<Machine>(world_->link(), place_.key, options_))) return *state;
         return {};
     }
@@ -177,7 +177,7 @@ private:
         }
         const bool has_quota = pause.has_quota();
         if (!has_quota && is_unlimited(options.prepared)) return Grant{.granted = true};
-        if (!world_->is_up()) {
+        if (!world_->may_answer()) {
             const Grant grant = take_alone(options, permits, now);
             if (grant.granted && has_quota) (void)pause.apply(pause_options, PauseMachine::Spend{permits}, now);
             return grant;
@@ -266,7 +266,7 @@ private:
         for (;;) {
             LazyNow now{world_->clock()};
             if (leased_.take(now())) co_return Grant{.granted = true};
-            if (!world_->is_up()) co_return take_alone(options, 1, now);
+            if (!world_->may_answer()) co_return take_alone(options, 1, now);
             const Instant none_before = none_before_.load(std::memory_order_acquire);
             if (now() < none_before) co_return Grant{.retry_after = none_before - now()};
             auto turn = refill_.join();
@@ -320,7 +320,7 @@ private:
     /// Permits of a window that is over have lapsed with it; a bucket takes them back at any time.
     void give_back(const Options& options, const LeasedPermits::Left& left) {
         const bool can = layout_is_bucket() || world_->clock().now() < left.until;
-        if (left.permits > 0 && can && !world_->is_down()) send(options, typename Machine::GiveBack{left.permits});
+        if (left.permits > 0 && can && world_->answers()) send(options, typename Machine::GiveBack{left.permits});
     }
     bool layout_is_bucket() const noexcept { return options_.layout.starts_with("token_bucket"); }
 

@@ -44,9 +44,9 @@ public:
         State stage = State::idle;
         if (state_.compare_exchange_strong(stage, State::starting)) link_.start(*this);
     }
-    /// Whether the server is worth asking: it has not been found away. The first command, of which that is not known
-    /// yet, finds out.
-    bool is_up() noexcept {
+    /// Whether the server is worth asking: it is not known to be away. Nothing is known before the first command, which
+    /// finds out.
+    bool may_answer() noexcept {
         const State state = state_.load(std::memory_order_acquire);
         if (state == State::up) [[likely]]
             return !link_.is_inherited() || tell_inherited();
@@ -54,12 +54,12 @@ public:
         start();
         return true;
     }
-    /// Whether it is not known to answer.
-    bool is_down() const noexcept { return state_.load(std::memory_order_acquire) != State::up; }
+    /// Whether it is known to answer.
+    bool answers() const noexcept { return state_.load(std::memory_order_acquire) == State::up; }
 
     /// While the server cannot be reached: whether policies decide nothing themselves (`OnStoreFailure`), and if so,
     /// what.
-    bool decides_for_all() noexcept { return options_.on_store_failure != OnStoreFailure::local && !is_up(); }
+    bool decides_for_all() noexcept { return options_.on_store_failure != OnStoreFailure::local && !may_answer(); }
     bool lets_all_through() const noexcept { return options_.on_store_failure == OnStoreFailure::open; }
     /// The same of a command that has had no answer: the first that finds the server away is not yet told so.
     bool decides_after(const LinkFailure& failure) const noexcept {
@@ -80,7 +80,7 @@ public:
         if (auto found = cells_.find<Cell>(key)) return found;
         auto made = cells_.add<Cell>(key, make());
         link_.watch(key);
-        if (!is_down()) made->on_up();
+        if (answers()) made->on_up();
         announce(place);
         return made;
     }
@@ -158,7 +158,7 @@ public:
     void on_pushes(bool are_heard, std::string_view why) override {
         const auto self = this->weak_from_this().lock();
         is_heard_ = are_heard;
-        if (!are_heard && !is_down())
+        if (!are_heard && answers())
             emit({.kind = EventKind::store_unheard, .policy = options_.prefix, .subject = why, .at = clock().now()});
         read_again();
     }
@@ -208,7 +208,7 @@ private:
     /// What the server has may have changed untold. That it is read keeps it there, too.
     void read_again() { read_again(cells_.all()); }
     void read_again(const std::vector<std::shared_ptr<CellEvents>>& cells) {
-        if (!is_down())
+        if (answers())
             for (const auto& cell : cells) cell->on_up();
         read_again_at_ = clock().now() + (is_heard_ ? options_.refresh_interval : options_.poll_interval);
         link_.wake_at(read_again_at_);
