@@ -101,6 +101,7 @@ breakwater_component(core
         outcome.hpp
         pipeline.hpp
         pipeline/alarms.hpp
+        pipeline/asking_driver.hpp
         pipeline/attempt_outcome.hpp
         pipeline/blocking_driver.hpp
         pipeline/call.hpp
@@ -169,6 +170,7 @@ breakwater_component(core
         task/detached.hpp
         task/now_or_later.hpp
         task/resume_on.hpp
+        task/round.hpp
         task/sleep.hpp
         task/start.hpp
         task/when_all.hpp
@@ -322,6 +324,7 @@ breakwater_component(redis
         $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:hiredis::hiredis_ssl> $<$<TARGET_EXISTS:hiredis::hiredis_ssl>:OpenSSL::SSL>
     HEADERS
         store/redis.hpp
+        store/redis/batch.hpp
         store/redis/connection/channel.hpp
         store/redis/connection/command.hpp
         store/redis/connection/decode.hpp
@@ -343,6 +346,7 @@ breakwater_component(redis
         store/redis/connection/timer.hpp
         store/redis/connection/tls_session.hpp
         store/redis/connections.hpp
+        store/redis/failure.hpp
         store/redis/handler.hpp
         store/redis/link.hpp
         store/redis/lua/circuit.hpp

@@ -239,6 +239,7 @@ private:
     Before entered(Lane& lane, auto& call, const typename Machine::Admission& admission) const noexcept {
         const auto& [options, rules, layout] = *lane.version_;
         if (admission.transition) report(call, *admission.transition, admission.open_for);
+        if (admission.withdrawn) return withdrawn;
         if (!admission.admitted) {
             lane.refused_in_ = admission.state;
             if (!options.shadow && refuses_all(circuit_->store)) return reject(Errc::store_unavailable);

@@ -2,7 +2,7 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/detail/invalid_option.hpp>
-#include <breakwater/pipeline/blocking_driver.hpp>
+#include <breakwater/pipeline/asking_driver.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/callable.hpp>
 #include <breakwater/pipeline/coroutine_driver.hpp>
@@ -289,7 +289,7 @@ private:
                       "breakwater: a Hedge makes attempts side by side, which a callable that blocks cannot be: give a "
                       "callable that gives a Task to run_async");
         using T = GuardedValue<F, CallType>;
-        return BlockingDriver<CallType, T, F, P...>{policies_, call, function}.run();
+        return DriverHere<CallType, T, F, P...>{policies_, call, function}.run();
     }
 
     template <class T>

@@ -2,9 +2,11 @@
 #include <breakwater/event_loop.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
+#include <breakwater/resilient_client.hpp>
 #include <breakwater/store/redis.hpp>
 #include <breakwater/task/sleep.hpp>
 #include <breakwater/task/start.hpp>
+#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
 #include <redis_server.hpp>
@@ -24,6 +26,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bw = breakwater;
@@ -118,6 +121,7 @@ TEST_CASE("stores of many processes refuse when one has seen the failure that tr
 TEST_CASE("what the store costs, by the server's own count") {
     const RedisServer server;
     auto options = options_for(server);
+    options.heartbeat_interval = 1min;  // none meanwhile
     SECTION("a closed circuit: nothing for a call") {
         const bw::RedisStore store{options};
         const Breaker circuit = breaker(store);
@@ -144,10 +148,38 @@ TEST_CASE("what the store costs, by the server's own count") {
         for (int i = 0; i < 500; ++i) CHECK(exact.try_acquire());
         CHECK(scripts_run(server) - before == 500);
     }
+    SECTION("a client's exact limits and a probe: one for an attempt, and one for the probe's verdict") {
+        const bw::Response good{.status = 200}, bad{.status = 500};
+        std::vector<bw::ScriptedAnswer> answers(501, good);
+        answers.insert(answers.end(), {good, bad, good});
+        const bw::ResilientClient client{
+            bw::ClientOptions{.name = "supplier",
+                              .base_url = "https://api.example.com",
+                              .circuit_breaker = {.trip = bw::ConsecutiveFailures{1}, .recovery_timeout = 50ms},
+                              .rate_limit = {.algorithm = bw::TokenBucket{.permits = 100'000},
+                                             .per_endpoint = {.algorithm = bw::FixedWindow{100'000, 1h}}},
+                              .retry = {.max_retries = 0}},
+            bw::ScriptedTransport{std::move(answers)}, bw::RedisStore{options}};
+        CHECK(client.get("/stock"));
+        std::this_thread::sleep_for(200ms);
+        CHECK(client.get("/stock"));  // the server gets to know the script
+        auto before = scripts_run(server);
+        for (int i = 0; i < 500; ++i) CHECK(client.get("/stock"));
+        CHECK(scripts_run(server) - before == 500);
+        CHECK_FALSE(client.get("/stock"));
+        CHECK(client.circuit_breaker().state() == CircuitState::open);
+        std::this_thread::sleep_for(100ms);
+        before = scripts_run(server);
+        CHECK(client.get("/stock"));
+        CHECK(scripts_run(server) - before == 2);
+        CHECK(client.circuit_breaker().state() == CircuitState::closed);
+    }
     SECTION("a leased one: one for so many") {
         options.lease = 32;
         const Limiter leased = limiter(bw::RedisStore{options}, bw::FixedWindow{.permits = 100'000, .window = 1h});
         CHECK(leased.try_acquire());
+        std::this_thread::sleep_for(200ms);
+        for (int i = 0; i < 32; ++i) CHECK(leased.try_acquire());  // the server gets to know the script
         const auto before = scripts_run(server);
         for (int i = 0; i < 3'200; ++i) CHECK(leased.try_acquire());
         CHECK(scripts_run(server) - before == 100);

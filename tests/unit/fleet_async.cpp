@@ -61,6 +61,10 @@ public:
         }
         Base::apply(keeping(std::move(done)), steps...);
     }
+    template <class Done, class... Steps>
+    void join(bw::Round& round, Done done, const Steps&... steps) {
+        Base::join(round, keeping(std::move(done)), steps...);
+    }
     template <class M, class Done>
     void read(std::string_view key, const typename M::Options& options, Done done) {
         Base::template read<M>(key, options, keeping(std::move(done)));
@@ -247,6 +251,20 @@ TEST_CASE("a failure that may open the circuit is reported before its call ends"
     CHECK(events == std::vector{bw::EventKind::circuit_opened});
 }
 
+TEST_CASE("a process's first call waits for one answer") {
+    World world;
+    const bw::CircuitBreaker circuit{{.name = "ledger", .trip = bw::ConsecutiveFailures{1}}, world.store};
+    const bw::RateLimiter limiter{{.name = "ledger", .algorithm = bw::FixedWindow{2, 1h}}, world.store};
+    const bw::RateLimiter another{{.name = "other", .algorithm = bw::FixedWindow{2, 1h}}, world.store};
+    world.store.link().hold();
+    world.start(bw::Pipeline{circuit, limiter, another}.run_async(one));
+    world.turn();
+    CHECK(world.ended() == 0);
+    world.store.link().let_go();
+    world.turn();
+    CHECK(world.succeeded == 1);
+}
+
 TEST_CASE("after a wait for a permit the circuit is asked again, and may have to ask the store") {
     World world;
     const bw::CircuitBreakerOptions<> options{
@@ -266,7 +284,7 @@ TEST_CASE("after a wait for a permit the circuit is asked again, and may have to
     world.store.link().hold();
     world.server.advance(5s);
     world.turn();
-    CHECK(world.store.link().held() == 1);  // a probe
+    CHECK(world.store.link().held() == 2);  // a probe and a permit
     while (world.store.link().held() > 0) {
         world.store.link().let_go();
         world.turn();

@@ -194,6 +194,14 @@ TEST_CASE("a quota that a service tells one process is counted down by all toget
     CHECK(fleet.take_in_turn(1) == 3);
 }
 
+TEST_CASE("a quota holds for all where the fleet has no limit of its own") {
+    Fleet fleet{3, bw::no_limit};
+    fleet.limiters[0].limit_to(5, 10s);
+    CHECK(fleet.take_in_turn(10) == 5);
+    fleet.server.advance(10s);
+    CHECK(fleet.take_in_turn(10) == 30);
+}
+
 TEST_CASE("permits given back are the fleet's again") {
     Fleet fleet{2, bw::FixedWindow{.permits = 4, .window = 10s}};
     CHECK(fleet.take_in_turn(3) == 4);

@@ -52,6 +52,7 @@ struct CircuitCommands {
         Duration retry_after{};  ///< If refused: when a permit can be had at the latest; `max()` if nobody knows.
         Duration open_for{};     ///< If this opened the circuit: for how long.
         std::optional<CircuitTransition> transition{};
+        bool withdrawn = false;  ///< Refused only because something else was: see `Before::Kind::withdrawn`.
     };
     enum class Verdict : std::uint8_t { counted, late, opened, opened_again, closed };
     struct Recorded {

@@ -8,7 +8,7 @@
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
-#include <breakwater/pipeline/blocking_driver.hpp>
+#include <breakwater/pipeline/asking_driver.hpp>
 #include <breakwater/pipeline/coroutine_driver.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
@@ -117,7 +117,7 @@ Result<Response> ClientCaller<Core>::call(Request request, std::string_view targ
     auto attempt = [&](auto& own) { return flight.attempt_here(own); };
     Result<Response> result = std::apply(
         [&]<class... P>(const P&...) {
-            using Driver = BlockingDriver<std::remove_cvref_t<decltype(call)>, Response, decltype(attempt), P...>;
+            using Driver = DriverHere<std::remove_cvref_t<decltype(call)>, Response, decltype(attempt), P...>;
             return Driver{flight.policies(), call, attempt}.run();
         },
         flight.policies());

@@ -107,7 +107,7 @@ private:
 template <Transport TransportType, Store StoreType, class Policies>
 ClientCore<TransportType, StoreType, Policies>::ClientCore(Options options, TransportType transport, StoreType store)
     : transport_{std::move(transport)},
-      store_{std::move(store)},
+      store_{kept_together(std::move(store), options.name)},
       stack_{std::make_shared<const Stack>(Stack::completed(std::move(options)), store_)} {}
 
 template <Transport TransportType, Store StoreType, class Policies>

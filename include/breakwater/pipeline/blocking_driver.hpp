@@ -1,7 +1,6 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
-#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/callable.hpp>
@@ -252,17 +251,7 @@ private:
 
     [[gnu::always_inline]] Result<T> invoke() {
         const Forget forget{call_};
-        BREAKWATER_TRY {
-            if constexpr (is_result<std::remove_cvref_t<decltype(detail::invoke_with(function_, call_))>>) {
-                return detail::invoke_with(function_, call_);
-            } else if constexpr (std::is_void_v<T>) {
-                detail::invoke_with(function_, call_);
-                return {};
-            } else {
-                return Result<T>{std::in_place, detail::invoke_with(function_, call_)};
-            }
-        }
-        BREAKWATER_CATCH_ALL { return fail(detail::error_in_flight()); }
+        return detail::result_of<T>(function_, call_);
     }
 
     /// Time has passed when the callable returns.

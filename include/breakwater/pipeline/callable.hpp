@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/exceptions.hpp>
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
@@ -61,6 +62,22 @@ struct Awaited<R> {
 #else
     return Error{Errc::exception};
 #endif
+}
+
+/// What comes of calling it; `T` is its `GuardedValue`.
+template <class T, class F, class AnyCall>
+[[gnu::always_inline]] inline Result<T> result_of(F& function, AnyCall& call) {
+    BREAKWATER_TRY {
+        if constexpr (is_result<std::remove_cvref_t<decltype(invoke_with(function, call))>>) {
+            return invoke_with(function, call);
+        } else if constexpr (std::is_void_v<T>) {
+            invoke_with(function, call);
+            return {};
+        } else {
+            return Result<T>{std::in_place, invoke_with(function, call)};
+        }
+    }
+    BREAKWATER_CATCH_ALL { return fail(error_in_flight()); }
 }
 
 }  // namespace detail

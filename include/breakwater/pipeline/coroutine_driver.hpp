@@ -120,9 +120,9 @@ public:
                 case Next::ask:
                     if constexpr (Path::asks) {
                         auto& question = *passage.question();
-                        if (auto* const asked = std::get_if<Task<Before>>(&question)) {
-                            const Before before = co_await *asked;
-                            next = passage.answered(before);
+                        if (auto* const asked = std::get_if<Task<typename Path::Answers>>(&question)) {
+                            const auto answers = co_await *asked;
+                            next = passage.answered(answers);
                         } else {
                             const After after = co_await std::get<Task<After>>(question);
                             next = passage.answered(after);

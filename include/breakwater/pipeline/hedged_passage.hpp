@@ -32,6 +32,7 @@ public:
     void with_waiter(F use) {
         inner_ ? inner_->with_waiter(use) : outer_.with_waiter(use);
     }
+    using Answers = typename Outer::Answers;
     using Question = typename Outer::Question;
     static constexpr bool asks = Outer::asks || Inner::asks;
     Question* question() noexcept { return inner_ ? inner_->question() : outer_.question(); }

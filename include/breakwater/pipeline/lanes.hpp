@@ -44,6 +44,9 @@ public:
         return room<I>().waiter;
     }
 
+    /// The number of the first policy that the call is not inside of.
+    std::size_t inside() const noexcept { return inside_; }
+
     template <std::size_t I>
     [[gnu::always_inline]] void begin() {
         std::construct_at(&lane<I>());

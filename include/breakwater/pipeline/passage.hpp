@@ -9,8 +9,10 @@
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/round.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -54,8 +56,10 @@ class Passage {
 public:
     using Next = PassageStep;
 
-    /// What a policy waits for that has asked its store.
-    using Question = std::variant<std::monostate, Task<Before>, Task<After>>;
+    /// What policies have said that have asked their store, each in its place.
+    using Answers = std::array<std::optional<Before>, sizeof...(P)>;
+    /// What is waited for that was asked of a store.
+    using Question = std::variant<std::monostate, Task<Answers>, Task<After>>;
     /// Whether any can.
     static constexpr bool asks = []<std::size_t... I>(std::index_sequence<I...>) {
         return (detail::AsksStore<std::tuple_element_t<First + I, std::tuple<P...>>, AnyCall> || ...);
@@ -70,7 +74,7 @@ public:
     Instant wake_at() const noexcept { return wake_at_; }
     Question* question() noexcept {
         if constexpr (asks)
-            return &question_;
+            return &asking_.question;
         else
             return nullptr;
     }
@@ -120,23 +124,21 @@ public:
         return next;
     }
 
-    Next answered(const Before& before) {
+    Next answered(const Answers& answers) {
         call_.now.forget();
-        Next next{};
-        Lanes::at(asking_, [&]<std::size_t I>(Index<I>) {
-            switch (asked_) {
-                case Asked::before: next = stopped_by<I>(before); break;
-                case Asked::before_again: next = decided_again<I>(before); break;
-                case Asked::reask: next = reask_from(I, before); break;
-                case Asked::after: break;
-            }
-        });
-        return next;
+        std::size_t refuses = Last;
+        for (std::size_t i = Last; i-- > First;) {
+            if (!answers[i]) continue;
+            asking_.is_open[i] = answers[i]->kind == Before::Kind::withdrawn;
+            if (answers[i]->kind != Before::Kind::proceed && !asking_.is_open[i]) refuses = i;
+        }
+        if (refuses < Last) return refused_by(refuses, *answers[refuses], asking_.asked[refuses]);
+        return asking_.is_reasking ? reask_from(asking_.goes_on_at) : enter_at(asking_.goes_on_at);
     }
     Next answered(const After& after) {
         call_.now.forget();
         Next next{};
-        Lanes::at(asking_, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
+        Lanes::at(asking_.left, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
         return next;
     }
 
@@ -151,8 +153,35 @@ private:
     template <std::size_t I>
     using PolicyAt = typename Lanes::template PolicyAt<I>;
 
-    /// What was asked.
-    enum class Asked : std::uint8_t { before, before_again, reask, after };
+    // Policies of `Place::admission` that stand side by side are asked in one round: what each has to ask is kept, the
+    // call goes on as if it had said proceed, and behind the last of them all is asked (`settle`).
+
+    enum class Asked : std::uint8_t { before, before_again, reask };
+    struct Asking {
+        std::array<std::optional<Task<Before>>, sizeof...(P)> questions;  // of the round to come
+        std::array<Asked, sizeof...(P)> asked{};
+        std::array<bool, sizeof...(P)> is_open{};  // passed, and has nothing for it
+        bool has_questions = false;
+        Question question;
+        bool is_reasking = false;    // then, all being answered: asks on, from …
+        std::size_t goes_on_at = 0;  // … or goes on inwards, from this policy
+        std::size_t left = 0;        // whose `after` asks
+    };
+    static constexpr std::array<bool, sizeof...(P)> can_ask{detail::AsksStore<P, AnyCall>...};
+    /// Whether what policy `i` asks can be asked together with what the next one does.
+    static constexpr bool joins_next(std::size_t i) noexcept {
+        constexpr std::array<bool, sizeof...(P)> is_admission{(place_of<P> == Place::admission)...};
+        return i + 1 < Last && is_admission[i] && is_admission[i + 1];
+    }
+    /// Whether all that has been asked has to be answered before the call goes on inwards to `i`.
+    static constexpr bool settles_at(std::size_t i) noexcept {
+        if (i == First || joins_next(i - 1)) return false;
+        bool asks_before = false;
+        do asks_before = can_ask[--i] || asks_before;
+        while (i > First && joins_next(i - 1));
+        return asks_before;
+    }
+
     /// What follows when all policies outside have been asked again.
     enum class Then : std::uint8_t { ask_again, go_on };
 
@@ -173,48 +202,114 @@ private:
 
     template <std::size_t I>
     [[gnu::always_inline]] Next enter() {
+        if constexpr (settles_at(I)) {
+            if (has_questions()) [[unlikely]]
+                return settle(I);
+        }
         if constexpr (I == Last) {
             return attempt();
         } else {
-            const std::optional<Before> before = ask<I>();
-            if (before && before->kind == Before::Kind::proceed) [[likely]]
+            const Before before = ask<I>();
+            if (before.kind == Before::Kind::proceed) [[likely]]
                 return enter<I + 1>();
-            return before ? stopped_by<I>(*before) : Next::ask;
+            return stopped_by<I>(before);
         }
     }
     template <std::size_t I>
     [[gnu::noinline]] Next enter_late() {
-        if constexpr (I == Last) {
-            return attempt();
-        } else {
-            const std::optional<Before> before = ask<I>();
-            return before ? stopped_by<I>(*before) : Next::ask;
+        if constexpr (settles_at(I)) {
+            if (has_questions()) return settle(I);
         }
+        if constexpr (I == Last)
+            return attempt();
+        else
+            return stopped_by<I>(ask<I>());
     }
     template <std::size_t I>
-    [[gnu::always_inline]] std::optional<Before> ask() {
+    [[gnu::always_inline]] Before ask() {
         lanes_.template begin<I>();
+        if constexpr (can_ask[I]) asking_.is_open[I] = false;
         if constexpr (requires { policy<I>().glance(lane<I>(), call_); }) {
             if (policy<I>().glance(lane<I>(), call_)) [[likely]]
                 return proceed;
         }
         return before<I>(Asked::before);
     }
-    /// Nothing if that is a question.
     template <std::size_t I>
-    [[gnu::always_inline]] std::optional<Before> before(Asked asked) {
-        if constexpr (detail::AsksStore<PolicyAt<I>, AnyCall>)
-            return at_once<I>(policy<I>().async_before(lane<I>(), call_), asked);
+    [[gnu::always_inline]] Before before(Asked asked) {
+        if constexpr (can_ask[I])
+            return kept<I>(policy<I>().async_before(lane<I>(), call_), asked);
         else
             return policy<I>().before(lane<I>(), call_);
     }
-    template <std::size_t I, class Decision>
-    std::optional<Decision> at_once(NowOrLater<Decision> decision, Asked asked) {
-        if (const Decision* const known = decision.value()) return *known;
-        question_ = std::move(decision).task();
-        asking_ = I;
-        asked_ = asked;
-        return {};
+
+    // Asking.
+
+    bool has_questions() const noexcept {
+        if constexpr (asks)
+            return asking_.has_questions;
+        else
+            return false;
+    }
+    /// What the policy says, or that it does not stand in the way of what it asks being asked.
+    template <std::size_t I>
+    Before kept(NowOrLater<Before> decision, Asked asked) {
+        const Before* const known = decision.value();
+        asking_.is_open[I] = known == nullptr;
+        if (known != nullptr) return *known;
+        asking_.questions[I].emplace(std::move(decision).task());
+        asking_.asked[I] = asked;
+        asking_.has_questions = true;
+        return proceed;
+    }
+    /// Asks what is to be asked; then the call goes on inwards to policy `inner`, or …
+    Next settle(std::size_t inner, bool is_reasking = false) {
+        if constexpr (asks) {
+            asking_.goes_on_at = inner;
+            asking_.is_reasking = is_reasking;
+            asking_.has_questions = false;
+            asking_.question = run_as_round(asking_.questions);
+        }
+        return Next::ask;
+    }
+    /// It is not to be asked now.
+    void drop_questions() noexcept {
+        if constexpr (asks) {
+            if (!std::exchange(asking_.has_questions, false)) return;
+            for (auto& question : asking_.questions) question.reset();
+        }
+    }
+    Next enter_at(std::size_t inner) {
+        if (inner == Last) return attempt();
+        Next next{};
+        Lanes::at(inner, [&]<std::size_t I>(Index<I>) { next = enter_late<I>(); });
+        return next;
+    }
+    /// Policy `i`, which the call has passed, does not say proceed.
+    Next refused_by(std::size_t i, const Before& before, Asked asked) {
+        Next next{};
+        if (asked == Asked::reask) {
+            come_back_to(at_);
+            std::optional<Error> refused;
+            Lanes::at(i, [&]<std::size_t I>(Index<I>) { refused.emplace(refusal<I>(before)); });
+            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = end<I>(*std::move(refused)); });
+        } else {
+            come_back_to(i);
+            Lanes::at(i, [&]<std::size_t I>(Index<I>) {
+                next = asked == Asked::before ? stopped_by<I>(before) : decided_again<I>(before);
+            });
+        }
+        return next;
+    }
+    /// The policies inside `i` are left without an attempt having been made.
+    void come_back_to(std::size_t i) {
+        Result<T> none = fail(Errc::cancelled);
+        while (lanes_.inside() > i + 1) {
+            Lanes::at(lanes_.inside() - 1, [&]<std::size_t I>(Index<I>) {
+                (void)policy<I>().after(lane<I>(), call_, none);
+                lanes_.template end<I>();
+            });
+        }
     }
 
     /// The policy has not said proceed.
@@ -235,11 +330,13 @@ private:
                         return refuse<I>(reject(before.code));
                     }
                     at_ = I;
+                    drop_questions();
                     wake_at_ = std::min(began_ + before.delay, call_.deadline);
                     return Next::queue;
                 }
                 break;
-            case Before::Kind::reject: break;
+            case Before::Kind::reject:
+            case Before::Kind::withdrawn: break;
         }
         return refuse<I>(before);
     }
@@ -248,6 +345,7 @@ private:
     template <std::size_t I>
     Next answer() {
         if constexpr (requires { policy<I>().answer(lane<I>(), call_); }) {
+            drop_questions();
             result_.emplace(policy<I>().answer(lane<I>(), call_));
             return leave_late<I>();
         } else {
@@ -263,6 +361,7 @@ private:
     template <std::size_t I>
     [[gnu::noinline]] Next sleep(Duration delay) {
         at_ = I;
+        drop_questions();
         wake_at_ = call_.now() + delay;
         return Next::wait;
     }
@@ -302,27 +401,31 @@ private:
         if constexpr (I == First)
             return go_on<I>();
         else
-            return reask_from(First, reask_one<First>());
+            return reask_from(First);
     }
-    /// Goes on outside `at_` after `before`, which the policy at `outer` has said, or nothing if it has to ask.
-    [[gnu::noinline]] Next reask_from(std::size_t outer, std::optional<Before> before) {
-        while (before && before->kind == Before::Kind::proceed && ++outer < at_)
-            Lanes::at(outer, [&]<std::size_t I>(Index<I>) { before = reask_one<I>(); });
-        if (!before) return Next::ask;
-        Next next{};
-        if (before->kind == Before::Kind::proceed) {
-            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = go_on<I>(); });
-        } else {
-            std::optional<Error> refused;
-            Lanes::at(outer, [&]<std::size_t I>(Index<I>) { refused = refusal<I>(*before); });
-            Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = end<I>(*std::move(refused)); });
+    /// The same from policy `outer` on.
+    [[gnu::noinline]] Next reask_from(std::size_t outer) {
+        for (; outer < at_; ++outer) {
+            Before before;
+            Asked asked = Asked::reask;
+            Lanes::at(outer, [&]<std::size_t I>(Index<I>) {
+                if constexpr (can_ask[I]) asked = asking_.is_open[I] ? Asked::before : Asked::reask;
+                before = reask_one<I>(asked);
+            });
+            if (before.kind != Before::Kind::proceed) return refused_by(outer, before, asked);
+            if (has_questions() && !joins_next(outer)) return settle(outer + 1, true);
         }
+        Next next{};
+        Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = go_on<I>(); });
         return next;
     }
     template <std::size_t I>
-    std::optional<Before> reask_one() {
+    Before reask_one(Asked asked) {
+        if constexpr (can_ask[I]) {
+            if (asked == Asked::before) return before<I>(asked);
+        }
         if constexpr (requires { policy<I>().async_reask(lane<I>(), call_); })
-            return at_once<I>(policy<I>().async_reask(lane<I>(), call_), Asked::reask);
+            return kept<I>(policy<I>().async_reask(lane<I>(), call_), asked);
         else if constexpr (requires { policy<I>().reask(lane<I>(), call_); })
             return policy<I>().reask(lane<I>(), call_);
         else
@@ -331,9 +434,7 @@ private:
     /// All that was admitted outside still stands.
     template <std::size_t I>
     Next go_on() {
-        if (then_ == Then::go_on) return enter_late<I + 1>();
-        const std::optional<Before> before = this->before<I>(Asked::before_again);
-        return before ? decided_again<I>(*before) : Next::ask;
+        return then_ == Then::go_on ? enter_late<I + 1>() : decided_again<I>(before<I>(Asked::before_again));
     }
 
     [[gnu::always_inline]] Next attempt() {
@@ -359,6 +460,7 @@ private:
     /// The call goes back with an error from here, not having been inside.
     template <std::size_t I>
     [[gnu::noinline]] Next end(Error error) {
+        drop_questions();
         result_.emplace(fail(std::move(error)));
         return leave_late<I>();
     }
@@ -390,9 +492,16 @@ private:
     template <std::size_t I>
     [[gnu::always_inline]] std::optional<After> after() {
         if constexpr (requires { policy<I>().async_after(lane<I>(), call_, *result_); })
-            return at_once<I>(policy<I>().async_after(lane<I>(), call_, *result_), Asked::after);
+            return known<I>(policy<I>().async_after(lane<I>(), call_, *result_));
         else
             return policy<I>().after(lane<I>(), call_, *result_);
+    }
+    template <std::size_t I>
+    std::optional<After> known(NowOrLater<After> decision) {
+        if (const After* const known = decision.value()) return *known;
+        asking_.question = std::move(decision).task();
+        asking_.left = I;
+        return {};
     }
     template <std::size_t I>
     Next left(const After& after) {
@@ -435,9 +544,7 @@ private:
     std::size_t at_ = 0;  // of a wait: the policy that has asked for it
     bool after_ = false;  // it has done so after an attempt
     Then then_{};
-    Asked asked_{};
-    std::size_t asking_ = 0;  // of a question: the policy
-    [[no_unique_address]] std::conditional_t<asks, Question, std::monostate> question_;
+    [[no_unique_address]] std::conditional_t<asks, Asking, std::monostate> asking_;
     Duration delay_{};
     Instant began_{};
     Instant wake_at_{};

@@ -29,7 +29,7 @@ using Eventual = typename Eventually<T, AnyCall>::type;
 /// What a policy says before the call goes on inwards.
 class Before {
 public:
-    enum class Kind : std::uint8_t { proceed, wait, queue, reject, answer };
+    enum class Kind : std::uint8_t { proceed, wait, queue, reject, answer, withdrawn };
 
     Kind kind = Kind::proceed;
     Errc code = Errc::failure;  ///< Of a rejection; of a wait or queue: what it turns into if the call may not wait.
@@ -50,6 +50,10 @@ inline Error refusal_by(std::string_view name, const Before& before) noexcept {
 }
 /// The policy has the result itself: `answer(lane, call)` gives it.
 inline constexpr Before answer_now{Before::Kind::answer, Errc::failure, {}};
+
+/// The store was asked together with what other policies needed of it, and refused one of those: this one has taken
+/// nothing, and would be asked again.
+inline constexpr Before withdrawn{Before::Kind::withdrawn, Errc::failure, {}};
 
 /// What a policy says when the call has come back.
 struct After {
@@ -74,7 +78,9 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 ///   once for each passage inwards. Must not throw.
 /// - A policy whose store answers later has `async_before`, `async_reask` and `async_after` beside those without
 ///   `async_`, whose decision they give as a `NowOrLater`: with them an asynchronous call blocks no thread. Lane, call
-///   and result stay where they are until then.
+///   and result stay where they are until then. What policies of `Place::admission` ask that stand side by side is
+///   asked in one `Round`: until they are answered the call goes on inwards as if they had said proceed, as far as the
+///   last of them; and if one is refused then, `after` has been told of that error by those inside it.
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
 ///   `before` asked. `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events, and
 ///   `key(lane)` whom it tells the call by.

@@ -25,6 +25,8 @@ struct Grant {
     /// If refused but not for ever: waiting exactly this long is enough if nobody else takes. If reserved: when the
     /// permits become usable.
     Duration retry_after{};
+    /// Refused because something else was that was asked in the same round: see `Before::Kind::withdrawn`.
+    bool withdrawn = false;
     friend bool operator==(const Grant&, const Grant&) = default;
 };
 

@@ -32,6 +32,7 @@ LimiterRules<Algorithm> rules_of(const RateLimiterOptions<Algorithm>& options) {
 /// Of an attempt without a permit: it waits for one if `max_wait` allows, of which the call has `waited` some already.
 inline Before wait_or_reject(const Grant& grant, Duration max_wait, Duration& waited) noexcept {
     if (grant.never) return reject(Errc::exceeds_burst);
+    if (grant.withdrawn) return withdrawn;
     if (grant.retry_after > max_wait - waited) return reject(Errc::rate_limited, grant.retry_after);
     waited += grant.retry_after;
     return wait_for(grant.retry_after, Errc::rate_limited);

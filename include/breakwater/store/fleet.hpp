@@ -22,6 +22,8 @@
 #include <breakwater/task/start.hpp>
 #include <breakwater/throttle/machine.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -72,8 +74,9 @@ struct CellFor<ThrottleMachine, L> {
 /// State that the processes of a fleet share, at a server that `LinkType` leads to.
 ///
 /// Thread-safe; copies share everything. Nothing connects before the first cell is made. A command waits for one answer
-/// of the server at the most, and never longer than the link's patience; what each costs, its cell says. When the
-/// server cannot be reached no call fails: see `OnStoreFailure`.
+/// of the server at the most, and never longer than the link's patience; what each costs, its cell says. What the
+/// policies of an attempt ask, if anything, is asked in one round: of cells that are kept together, by one command.
+/// When the server cannot be reached no call fails: see `OnStoreFailure`.
 template <fleet::Link LinkType>
 class FleetStore {
     using World = fleet::World<LinkType>;
@@ -100,10 +103,16 @@ public:
     template <Machine M>
     std::shared_ptr<Cell<M>> cell(std::string_view kind, std::string_view name,
                                   const typename M::Options& options) const {
-        const fleet::Place place{world_->options().prefix, kind,
-                                 name.empty() ? world_->unique_name() : std::string{name}, layout<M>(options)};
+        const std::string own = name.empty() ? world_->unique_name() : std::string{name};
+        const std::size_t group = group_ && own.starts_with(*group_ + " ") ? group_->size() : own.size();
+        const fleet::Place place{world_->options().prefix, kind, std::string_view{own}.substr(0, group),
+                                 std::string_view{own}.substr(std::min(group + 1, own.size())), layout<M>(options)};
         return world_->template cell<Cell<M>>(place, [&] { return std::make_shared<Cell<M>>(world_, place, options); });
     }
+
+    /// Cells that this copy makes from now on of this name, and of keys under it ("name key"), are kept together: they
+    /// can be asked by one command.
+    void keep_together(std::string_view name) { group_ = std::make_shared<const std::string>(name); }
 
     template <class Cell, class Command, class Now>
     auto apply(const Step<Cell, Command>& step, Now& now) const {
@@ -207,6 +216,7 @@ private:
     std::string blob_key(std::string_view key) const { return world_->options().prefix + "blob:" + std::string{key}; }
 
     std::shared_ptr<World> world_;
+    std::shared_ptr<const std::string> group_;  // null: each name is kept by itself
 };
 
 }  // namespace breakwater

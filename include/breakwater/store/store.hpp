@@ -61,29 +61,44 @@ template <class S, class Cell, class Command>
         return false;
 }
 
-/// Takes the steps in order as one, as a store's `apply` does: `apply_one(step)` takes or undoes one. The first refusal
-/// undoes the earlier ones, each by its machine's own command and not by a rollback, as being asked may have effects
-/// that stay. Returns a tuple of optional decisions. To be called with nobody else between the steps who must not be.
+namespace detail {
+
+template <class S>
+constexpr bool is_taken(const S&, const std::optional<typename S::Decision>& decision) {
+    if constexpr (requires { S::Machine::is_refusal(*decision); })
+        return decision && !S::Machine::is_refusal(*decision);
+    else
+        return decision.has_value();
+}
+
+}  // namespace detail
+
+/// Undoes those of the steps that were taken, each by its machine's own command and not by a rollback, as being asked
+/// may have effects that stay.
 template <class F, class... Steps>
-constexpr auto apply_in_order(F apply_one, const Steps&... steps) {
-    std::tuple<std::optional<typename Steps::Decision>...> decisions;
-    const auto is_taken = []<class S>(const S&, const auto& decision) {
-        if constexpr (requires { S::Machine::is_refusal(*decision); })
-            return decision && !S::Machine::is_refusal(*decision);
-        else
-            return decision.has_value();
-    };
-    const auto take = [&](const auto& step, auto& decision) {
-        decision = apply_one(step);
-        return is_taken(step, decision);
-    };
+constexpr void undo_taken(F apply_one, const std::tuple<std::optional<typename Steps::Decision>...>& decisions,
+                          const Steps&... steps) {
     const auto undo = [&]<class S>(const S& step, const auto& decision) {
         if constexpr (requires { S::Machine::undo(step.command, *decision); }) {
-            if (is_taken(step, decision))
+            if (detail::is_taken(step, decision))
                 (void)apply_one(Step{step.cell, step.options, S::Machine::undo(step.command, *decision)});
         }
     };
-    std::apply([&](auto&... own) { (void)((take(steps, own) && ...) || ((undo(steps, own), ...), false)); }, decisions);
+    std::apply([&](const auto&... own) { (undo(steps, own), ...); }, decisions);
+}
+
+/// Takes the steps in order as one, as a store's `apply` does: `apply_one(step)` takes or undoes one, and the first
+/// refusal undoes the earlier ones. Returns a tuple of optional decisions. To be called with nobody else between the
+/// steps who must not be.
+template <class F, class... Steps>
+constexpr auto apply_in_order(F apply_one, const Steps&... steps) {
+    std::tuple<std::optional<typename Steps::Decision>...> decisions;
+    const auto take = [&](const auto& step, auto& decision) {
+        decision = apply_one(step);
+        return detail::is_taken(step, decision);
+    };
+    const bool all = std::apply([&](auto&... own) { return (take(steps, own) && ...); }, decisions);
+    if (!all) undo_taken(apply_one, decisions, steps...);
     return decisions;
 }
 
@@ -156,6 +171,8 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 /// - `put`, `get`, `erase`: blobs with a time to live. A store may forget a blob at any time, but never returns one
 ///   whose time has passed. They never throw for lack of room; what does not fit is not kept. `put` may return how many
 ///   other blobs it has dropped to make room.
+/// - Optional: `keep_together(name)`: of the cells that are made by this copy from now on, those of this name and of
+///   keys under it ("name key") are kept in one place.
 /// - Optional: `claim(key, ttl) → bool`: a claim, which others that share the store have not got while it lasts;
 ///   `erase` ends it. True also where the store cannot tell. A store that has it lets processes make one call for all.
 /// - A store that answers later may be an `AsyncStore`, for calls that do not block.
@@ -174,6 +191,15 @@ concept Store = std::copyable<S> && requires(const S& store, const CountingMachi
     { store.get(text) } -> std::same_as<std::shared_ptr<const std::string>>;
     { store.erase(text) };
 };
+
+/// The store, which keeps in one place what is made by this copy under that name, if it has several.
+template <Store S>
+S kept_together(S store, std::string_view name) {
+    if constexpr (requires { store.keep_together(name); }) {
+        if (!name.empty()) store.keep_together(name);
+    }
+    return store;
+}
 
 /// A store for which no thread need wait: it says `is_async` and has `async_apply`, `async_get` and `async_claim`,
 /// which take what `apply`, `get` and `claim` do and give what those do as a `NowOrLater`, at the latest after a time

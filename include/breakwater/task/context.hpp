@@ -8,6 +8,8 @@
 
 namespace breakwater {
 
+class Round;
+
 /// What a task and all that it awaits go by. Whoever starts a task gives it; tasks hand it on inwards by reference.
 class TaskContext {
 public:
@@ -18,6 +20,7 @@ public:
     std::stop_token stop{};          ///< Asks the task to end soon.
     Scheduler* scheduler = nullptr;  ///< Whose timers and thread it goes on by; null: the process's event loop.
     bool blocks = false;             ///< Sleeping in the task blocks its thread instead: see `run_here`.
+    Round* round = nullptr;          ///< What the task asks a store joins this, while it is open.
 };
 
 /// The promise of a coroutine that has a context.
@@ -75,9 +78,27 @@ private:
     std::stop_token stop_;
 };
 
+/// `co_await` gives the round of the awaiting coroutine's context, or null.
+class ReadRound {
+public:
+    static bool await_ready() noexcept { return false; }
+    template <class P>
+    bool await_suspend(std::coroutine_handle<P> caller) noexcept {
+        if constexpr (HasTaskContext<P>) round_ = caller.promise().context().round;
+        return false;
+    }
+    Round* await_resume() const noexcept { return round_; }
+
+private:
+    Round* round_ = nullptr;
+};
+
 }  // namespace detail
 
 /// `co_await current_stop_token()`: what asks the task around it to end.
 inline detail::ReadStopToken current_stop_token() noexcept { return {}; }
+
+/// `co_await current_round()`: what its questions to a store may join; null if they may not.
+inline detail::ReadRound current_round() noexcept { return {}; }
 
 }  // namespace breakwater

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <breakwater/task.hpp>
+#include <breakwater/task/round.hpp>
 
+#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -32,12 +34,16 @@ Task<T> already(T value) {
 }
 template <class T, class F>
 Task<std::invoke_result_t<F&, T>> use_later(Task<T> task, F use) {
-    co_return use(co_await task);
+    Round* const round = co_await current_round();
+    T value = co_await task;
+    std::unique_lock<std::mutex> lock;
+    if (round != nullptr) lock = std::unique_lock{round->mutex()};
+    co_return use(std::move(value));
 }
 
 }  // namespace detail
 
-/// What `use(value)` gives, now or later.
+/// What `use(value)` gives, now or later. In a round no two are used at the same time.
 template <class T, class F>
 NowOrLater<std::invoke_result_t<F&, T>> then(NowOrLater<T> first, F use) {
     if (T* const value = first.value()) return use(std::move(*value));

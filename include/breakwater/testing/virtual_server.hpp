@@ -7,11 +7,13 @@
 #include <breakwater/store/fleet/link.hpp>
 #include <breakwater/store/memory/cell.hpp>
 #include <breakwater/store/store.hpp>
+#include <breakwater/task/round.hpp>
 #include <breakwater/testing/manual_clock.hpp>
 
 #include <algorithm>
 #include <any>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -24,6 +26,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace breakwater::testing {
 
@@ -175,21 +178,18 @@ public:
 
     template <class Done, class... M, class... Commands>
     void apply(Done done, const fleet::RemoteStep<M, Commands>&... steps) {
-        using Reply = fleet::Reply<fleet::RemoteStep<M, Commands>...>;
-        if (!is_up()) return done(Reply{std::unexpected{fleet::LinkFailure{}}});
-        ++server_.commands_;
-        const Instant now = server_.clock_.now();
-        auto reading = [now] { return now; };
-        fleet::Answers<fleet::RemoteStep<M, Commands>...> answers{.now = now};
-        answers.decisions = [&](auto... cells) {
-            return take_in_order(reading, Step{cells, steps.options, steps.command}...);
-        }(RemoteCell<M>{server_, std::string{steps.key}, steps.options}...);
-        if (answers_left_ && --*answers_left_ < 0) {
-            answers_left_.reset();
-            cut_off();
-            return done(Reply{std::unexpected{fleet::LinkFailure{fleet::LinkFailure::Kind::lost, "connection lost"}}});
-        }
-        done(Reply{std::move(answers)});
+        Batch alone{*this, tag_of(std::get<0>(std::tie(steps...)).key)};
+        alone.add(std::move(done), steps...);
+        alone.send();
+    }
+    /// With what else is asked in the round of keys with the same `{hash-tag}`.
+    template <class Done, class... M, class... Commands>
+    void join(Round& round, Done done, const fleet::RemoteStep<M, Commands>&... steps) {
+        const std::string tag = tag_of(std::get<0>(std::tie(steps...)).key);
+        round
+            .batch<Batch>([&](const Batch& batch) { return batch.fits(*this, tag); },
+                          [&] { return std::make_unique<Batch>(*this, tag); })
+            .add(std::move(done), steps...);
     }
     template <class M, class Done>
     void read(std::string_view key, const typename M::Options& options, Done done) {
@@ -256,29 +256,136 @@ private:
         using Machine = M;
         Server& server;
         std::string key;
-        const typename M::Options& options;
 
-        template <class Command, class Now>
-        auto apply(const typename M::Options& own, const Command& command, Now& now) {
-            auto& state = server.template state<M>(key, own);
-            if constexpr (requires { M::view(state, own, now()); }) {
-                const auto before = M::view(state, own, now());
-                const auto decision = M::apply(state, own, command, now());
-                const auto after = M::view(state, own, now());
+        template <class Command>
+        auto apply(const typename M::Options& options, const Command& command, Instant now) {
+            auto& state = server.template state<M>(key, options);
+            if constexpr (requires { M::view(state, options, now); }) {
+                const auto before = M::view(state, options, now);
+                const auto decision = M::apply(state, options, command, now);
+                const auto after = M::view(state, options, now);
                 const bool is_told = before.generation != after.generation || before.phase != after.phase ||
                                      (before.counts.failures == 0) != (after.counts.failures == 0);
                 if (is_told) server.publish(key, after);
                 return decision;
             } else if constexpr (std::is_same_v<M, PauseMachine>) {
                 const auto before = state;
-                const auto decision = M::apply(state, own, command, now());
+                const auto decision = M::apply(state, options, command, now);
                 if (!(state == before)) server.publish(key, state);
                 return decision;
             } else {
-                return M::apply(state, own, command, now());
+                return M::apply(state, options, command, now);
             }
         }
     };
+
+    static std::string tag_of(std::string_view key) { return std::string{key.substr(0, key.find('}') + 1)}; }
+
+    /// The steps of one who asks or of several, which the server takes as one.
+    class Batch final : public Round::Batch {
+    public:
+        Batch(BasicVirtualLink& link, std::string tag) : link_{link}, tag_{std::move(tag)} {}
+
+        bool fits(const BasicVirtualLink& link, std::string_view tag) const noexcept {
+            return &link == &link_ && tag == tag_;
+        }
+        template <class Done, class... Steps>
+        void add(Done done, const Steps&... steps) {
+            askers_.push_back(std::make_unique<AskerOf<Done, Steps...>>(link_.server_, std::move(done), steps...));
+        }
+        void send() override {
+            using fleet::LinkFailure;
+            const auto all_fail = [&](const LinkFailure& failure) {
+                for (const auto& asker : askers_) asker->tell(failure);
+            };
+            if (!link_.is_up()) return all_fail({});
+            ++link_.server_.commands_;
+            const Instant now = link_.server_.clock_.now();
+            const auto refused = std::ranges::find_if(askers_, [&](const auto& asker) { return !asker->take(now); });
+            const bool is_refused = refused != askers_.end();
+            if (is_refused)
+                for (auto asker = askers_.begin(); asker != refused; ++asker) (*asker)->undo(now);
+            if (link_.loses_answer()) {
+                link_.cut_off();
+                return all_fail({LinkFailure::Kind::lost, "connection lost"});
+            }
+            for (auto asker = askers_.begin(); asker != askers_.end(); ++asker) {
+                if (!is_refused || asker == refused)
+                    (*asker)->tell();
+                else
+                    (*asker)->tell({LinkFailure::Kind::withdrawn, {}});
+            }
+        }
+
+    private:
+        class Asker {
+        public:
+            Asker() = default;
+            Asker(const Asker&) = delete;
+            Asker& operator=(const Asker&) = delete;
+            virtual ~Asker() = default;
+            /// False if one of the steps is refused; then none is taken.
+            virtual bool take(Instant now) = 0;
+            virtual void undo(Instant now) = 0;
+            /// What was decided.
+            virtual void tell() = 0;
+            virtual void tell(fleet::LinkFailure failure) = 0;
+        };
+        template <class Done, class... Steps>
+        class AskerOf;
+        template <class Done, class... M, class... Commands>
+        class AskerOf<Done, fleet::RemoteStep<M, Commands>...> final : public Asker {
+            using Reply = fleet::Reply<fleet::RemoteStep<M, Commands>...>;
+
+        public:
+            AskerOf(Server& server, Done done, const fleet::RemoteStep<M, Commands>&... steps)
+                : done_{std::move(done)},
+                  options_{steps.options...},
+                  cells_{RemoteCell<M>{server, std::string{steps.key}}...},
+                  commands_{steps.command...} {}
+
+            bool take(Instant now) override {
+                answers_.now = now;
+                return with_steps([&](const auto&... steps) {
+                    answers_.decisions = apply_in_order(taken_at(now), steps...);
+                    return std::apply(
+                        [&](const auto&... own) { return (breakwater::detail::is_taken(steps, own) && ...); },
+                        answers_.decisions);
+                });
+            }
+            void undo(Instant now) override {
+                with_steps([&](const auto&... steps) { undo_taken(taken_at(now), answers_.decisions, steps...); });
+            }
+            void tell() override { done_(Reply{std::move(answers_)}); }
+            void tell(fleet::LinkFailure failure) override { done_(Reply{std::unexpected{std::move(failure)}}); }
+
+        private:
+            static auto taken_at(Instant now) {
+                return [now](const auto& step) { return step.cell.apply(step.options, step.command, now); };
+            }
+            template <class F>
+            auto with_steps(F use) {
+                return [&]<std::size_t... I>(std::index_sequence<I...>) {
+                    return use(Step{std::get<I>(cells_), std::get<I>(options_), std::get<I>(commands_)}...);
+                }(std::index_sequence_for<M...>{});
+            }
+
+            Done done_;
+            std::tuple<typename M::Options...> options_;
+            std::tuple<RemoteCell<M>...> cells_;
+            std::tuple<Commands...> commands_;
+            fleet::Answers<fleet::RemoteStep<M, Commands>...> answers_;
+        };
+
+        BasicVirtualLink& link_;
+        const std::string tag_;
+        std::vector<std::unique_ptr<Asker>> askers_;
+    };
+    bool loses_answer() {
+        if (!answers_left_ || --*answers_left_ >= 0) return false;
+        answers_left_.reset();
+        return true;
+    }
 
     void tell() {
         if (events_ == nullptr) return;

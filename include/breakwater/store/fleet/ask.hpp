@@ -3,6 +3,7 @@
 #include <breakwater/clock.hpp>
 #include <breakwater/store/fleet/link.hpp>
 #include <breakwater/task.hpp>
+#include <breakwater/task/round.hpp>
 #include <breakwater/task/sleep.hpp>
 
 #include <expected>
@@ -12,6 +13,7 @@
 #include <stop_token>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace breakwater::fleet {
@@ -55,19 +57,13 @@ Task<std::optional<T>> arrival_of(std::shared_ptr<Arrival<T>> arrival, Duration 
     co_return arrival->take();
 }
 
+/// An answer, at most `patience` after it was asked for; in a round, that is when all of it is.
 template <class Answer>
-Task<Answer> answer_of(std::shared_ptr<Arrival<Answer>> arrival, Duration patience) {
+Task<Answer> answer_of(std::shared_ptr<Arrival<Answer>> arrival, Duration patience, Round* round = nullptr) {
+    if (round != nullptr) co_await round->sent();
     auto brought = arrival_of(std::move(arrival), patience);
     if (auto answer = co_await brought) co_return *std::move(answer);
     co_return std::unexpected{LinkFailure{LinkFailure::Kind::lost, "no answer in time"}};
-}
-
-/// Has the server take the steps, now; the task waits for its answer, at most for `link.patience()`.
-template <class L, class... S>
-Task<Reply<S...>> ask(L& link, const S&... steps) {
-    const auto arrival = std::make_shared<Arrival<Reply<S...>>>();
-    link.apply([arrival](Reply<S...> reply) { arrival->bring(std::move(reply)); }, steps...);
-    return answer_of(arrival, link.patience());
 }
 
 /// What the server decided on the one step that it was asked to take.
@@ -77,12 +73,39 @@ std::expected<typename S::Decision, LinkFailure> only(Reply<S> reply) {
     return std::get<0>(std::move(reply->decisions)).value();
 }
 
+/// Has the server take the steps: with all else that is asked in the round if there is an open one, or now. The task
+/// waits for what `read(reply)` gives, at most for `link.patience()`.
+template <class Read, class L, class... S>
+auto ask_for(Round* round, Read read, L& link, const S&... steps) {
+    using Answer = std::invoke_result_t<Read&, Reply<S...>>;
+    const auto arrival = std::make_shared<Arrival<Answer>>();
+    auto bring = [arrival, read](Reply<S...> reply) { arrival->bring(read(std::move(reply))); };
+    if constexpr (requires { link.join(*round, bring, steps...); }) {
+        if (round != nullptr && round->is_open()) {
+            link.join(*round, std::move(bring), steps...);
+            return answer_of(arrival, link.patience(), round);
+        }
+    }
+    link.apply(std::move(bring), steps...);
+    return answer_of(arrival, link.patience());
+}
+template <class L, class... S>
+Task<Reply<S...>> ask(Round* round, L& link, const S&... steps) {
+    return ask_for(round, [](Reply<S...> reply) { return reply; }, link, steps...);
+}
+template <class L, class... S>
+Task<Reply<S...>> ask(L& link, const S&... steps) {
+    return ask(static_cast<Round*>(nullptr), link, steps...);
+}
+
 /// As `ask`, for one step.
 template <class L, class S>
+Task<std::expected<typename S::Decision, LinkFailure>> ask_one(Round* round, L& link, const S& step) {
+    return ask_for(round, &only<S>, link, step);
+}
+template <class L, class S>
 Task<std::expected<typename S::Decision, LinkFailure>> ask_one(L& link, const S& step) {
-    const auto arrival = std::make_shared<Arrival<std::expected<typename S::Decision, LinkFailure>>>();
-    link.apply([arrival](Reply<S> reply) { arrival->bring(only(std::move(reply))); }, step);
-    return answer_of(arrival, link.patience());
+    return ask_one(nullptr, link, step);
 }
 
 /// As `ask`, for a cell's state.

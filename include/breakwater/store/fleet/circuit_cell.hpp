@@ -12,6 +12,7 @@
 #include <breakwater/store/memory/cell.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/round.hpp>
 #include <breakwater/task/start.hpp>
 
 #include <atomic>
@@ -27,7 +28,8 @@ namespace breakwater::fleet {
 
 /// A circuit shared by a fleet, in one process. A closed or open circuit is passed without asking the server. What has
 /// been seen is reported every `flush_interval`; at once, by the caller, when that could open the circuit. Probes are
-/// lent by the server, and their verdicts told to it, by the caller: one round trip each.
+/// lent by the server, in the round trip in which the call's other policies ask, and their verdicts told to it, by the
+/// caller: one more.
 ///
 /// Without the server the circuit goes on alone; so it does, until it has closed again, where it opens while the others
 /// see the service work (`Options::min_reporters`).
@@ -174,8 +176,8 @@ private:
 
     /// Has the server take a command, for a task to wait for.
     template <class Command>
-    auto ask(const Spot& spot, const Command& command) {
-        return ask_one(world_->link(), remote<Server>(spot.place.key, spot.options, command));
+    auto ask(const Spot& spot, const Command& command, Round* round = nullptr) {
+        return ask_one(round, world_->link(), remote<Server>(spot.place.key, spot.options, command));
     }
     /// The same, and nobody waits: what it decides goes to `then(cell, decision)`.
     template <class Command, class F>
@@ -210,8 +212,10 @@ private:
     /// Of a process that has just come: what the others know holds for its first call, too.
     Task<Admission> enter_first(const Options& options, Admit admit) {
         const std::uint64_t known = this->known();
-        auto asked = ask(*spot(options), typename Server::Read{});
+        Round* const round = co_await current_round();
+        auto asked = ask(*spot(options), typename Server::Read{}, round);
         const auto view = co_await asked;
+        if (!view && view.error().kind == LinkFailure::Kind::withdrawn) co_return Admission{.withdrawn = true};
         if (!view) co_return enter_without_answer(view.error(), options, admit);
         rejoin(*view, known);
         LazyNow now{world_->clock()};
@@ -241,8 +245,11 @@ private:
     Task<Admission> ask_for_probe(const Options& options, Entered entered, Admit admit) {
         const auto spot = this->spot(options);
         const std::uint64_t known = this->known();
-        auto asked = ask(*spot, typename Server::Admit{});
+        Round* const round = co_await current_round();
+        auto asked = ask(*spot, typename Server::Admit{}, round);
         auto admission = co_await asked;
+        if (!admission && admission.error().kind == LinkFailure::Kind::withdrawn)
+            co_return Admission{.transition = entered.admission.transition, .withdrawn = true};
         if (admission && admission->view.generation < known) {
             auto reminding = remind(*spot);
             if (co_await reminding) {

@@ -60,6 +60,7 @@ struct LinkFailure {
         lost,         ///< No answer in time, or the connection broke: the command may have run.
         refused,      ///< The server cannot do it; `words` says why.
         unreadable,   ///< What the server keeps under this key is none of ours, or of a newer version.
+        withdrawn,    ///< Something else that was asked in the same round was refused: nothing is taken.
     };
     Kind kind = Kind::unreachable;
     std::string words{};
@@ -98,6 +99,8 @@ protected:
 /// - `apply(done, steps…)` has the server take the steps in order as one, as `Store::apply` does, and calls
 ///   `done(Reply<steps…>)` exactly once, on any thread, with nothing held. Never blocks; when the server is down `done`
 ///   is called at once.
+/// - Optional: `join(round, done, steps…)`, as `apply`, but when the round is sent, with all that has joined it by then
+///   as far as it can be taken as one: of that, the first refusal undoes all the rest, which is `withdrawn`.
 /// - `clock()` tells the server's time, as far as it is known here.
 /// - `is_inherited()`: whether this is the child of a fork of the process that made the link, and has none.
 /// - `is_own_thread()`: whether the caller is the link's own thread, which must not wait for an answer.

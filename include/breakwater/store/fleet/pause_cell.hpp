@@ -39,6 +39,17 @@ public:
         if (const auto state = co_await asked) on_pause(*state);
     }
 
+    /// The same, and nobody waits.
+    void read() {
+        world_->link().template read<PauseMachine>(
+            place_.key, options_, if_alive(*this, [](PauseCell& self, auto state) {
+                if (state)
+                    self.on_pause(*state);
+                else if (state.error().kind == LinkFailure::Kind::unreadable)
+                    self.world_->tell_unreadable(self.place_.key, state.error().words);
+            }));
+    }
+
     template <class Command>
     bool glance(const Command& command, Duration& paused) const noexcept {
         return is_known_.load(std::memory_order_acquire) && !world_->decides_for_all() &&
@@ -93,13 +104,7 @@ public:
             world_->link().apply([](auto) {},
                                  remote<PauseMachine>(place_.key, options_, PauseMachine::Extend{now() + left}));
         }
-        world_->link().template read<PauseMachine>(
-            place_.key, options_, if_alive(*this, [](PauseCell& self, auto state) {
-                if (state)
-                    self.on_pause(*state);
-                else if (state.error().kind == LinkFailure::Kind::unreadable)
-                    self.world_->tell_unreadable(self.place_.key, state.error().words);
-            }));
+        read();
     }
 
 private:

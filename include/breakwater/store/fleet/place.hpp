@@ -6,11 +6,14 @@
 
 namespace breakwater::fleet {
 
-/// Where the server keeps a cell. All cells of one name are kept together (a cluster's {hash tag}); other layouts are
-/// other cells, so that what is deployed with another layout shares nothing with what was there before.
+/// Where the server keeps a cell. All cells of one name are kept together (a cluster's {hash tag}), those of keys under
+/// it too; other layouts are other cells, so that what is deployed with another layout shares nothing with what was
+/// there before.
 struct Place {
-    Place(std::string_view prefix, std::string_view kind, std::string_view name, std::string_view layout_of_state)
-        : stem{std::string{prefix} + "{" + escaped(name) + "}:" + escaped(kind) + ":"},
+    Place(std::string_view prefix, std::string_view kind, std::string_view name, std::string_view key_of_name,
+          std::string_view layout_of_state)
+        : stem{std::string{prefix} + "{" + escaped(name) + "}:" + escaped(kind) + ":" +
+               (key_of_name.empty() ? "" : escaped(key_of_name) + ":")},
           layout{layout_of_state},
           key{stem + escaped(layout)} {}
 

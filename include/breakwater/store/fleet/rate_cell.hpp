@@ -13,6 +13,7 @@
 #include <breakwater/store/memory/cell.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/now_or_later.hpp>
+#include <breakwater/task/round.hpp>
 #include <breakwater/task/start.hpp>
 
 #include <algorithm>
@@ -50,13 +51,14 @@ public:
     }
 
     /// A permit of a limiter, which also heeds what the service has asked for. Refused by that: no permit is taken. One
-    /// round trip at the most, and one more before the first.
+    /// round trip at the most; of an algorithm of the user's, for which there is no script, one more.
     template <class Now>
     NowOrLater<Grant> take(const Options& options, std::int64_t permits, PauseCell<L>& pause,
                            const PauseMachine::Options& pause_options, Now& now) {
         if (!pause.is_known()) [[unlikely]]
             return take_first(options, permits, pause, pause_options);
         if (const auto grant = take_here(options, permits, pause, pause_options, now)) return *grant;
+        if (is_leased(permits, pause)) return take_leased(options);
         return take_there(options, permits, pause, pause_options);
     }
 
@@ -189,33 +191,39 @@ private:
         return permits == 1 && world_->options().lease > 1 && !pause.has_quota();
     }
 
+    /// Of a process that has just come: a pause that began before it did is seen by the server.
     Task<Grant> take_first(const Options& options, std::int64_t permits, PauseCell<L>& pause,
                            const PauseMachine::Options& pause_options) {
-        auto getting_to_know = pause.get_to_know();
-        co_await getting_to_know;
-        LazyNow now{world_->clock()};
-        if (const auto grant = take_here(options, permits, pause, pause_options, now)) co_return *grant;
+        if constexpr (takes_in_one) {
+            pause.read();
+        } else {
+            auto getting_to_know = pause.get_to_know();
+            co_await getting_to_know;
+            LazyNow now{world_->clock()};
+            if (const auto grant = take_here(options, permits, pause, pause_options, now)) co_return *grant;
+        }
         auto taking = take_there(options, permits, pause, pause_options);
         co_return co_await taking;
     }
+    static constexpr bool takes_in_one = L::template takes_together<PauseMachine, Machine>;
     Task<Grant> take_there(const Options& options, std::int64_t permits, PauseCell<L>& pause,
                            const PauseMachine::Options& pause_options) {
-        if (is_leased(permits, pause)) return take_leased(options);
-        if constexpr (L::template takes_together<PauseMachine, Machine>) {
+        if constexpr (takes_in_one)
             return take_in_one(options, permits, pause, pause_options);
-        } else {  // an algorithm of the user's, for which there is no script
+        else
             return take_in_two(options, permits, pause, pause_options);
-        }
     }
 
     Task<Grant> take_one(const Options& options, typename Machine::Take take) {
-        auto asked = ask_one(world_->link(), remote<Machine>(place_.key, options, take));
+        Round* const round = co_await current_round();
+        auto asked = ask_one(round, world_->link(), remote<Machine>(place_.key, options, take));
         const auto grant = co_await asked;
         if (!grant) co_return take_without_answer(grant.error(), options, take.permits);
         co_return counted(options, take.permits, *grant);
     }
 
     Grant take_without_answer(const LinkFailure& failure, const Options& options, std::int64_t permits) {
+        if (failure.kind == LinkFailure::Kind::withdrawn) return {.withdrawn = true};
         heed(failure);
         if (world_->decides_after(failure)) return {.granted = world_->lets_all_through()};
         LazyNow now{world_->clock()};
@@ -237,9 +245,11 @@ private:
 
     Task<Grant> take_in_one(const Options& options, std::int64_t permits, PauseCell<L>& pause,
                             const PauseMachine::Options& pause_options) {
-        auto asked = ask(world_->link(), remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Check{permits}),
-                         remote<Machine>(place_.key, options, typename Machine::Take{permits}),
-                         remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Spend{permits}));
+        Round* const round = co_await current_round();
+        auto asked =
+            ask(round, world_->link(), remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Check{permits}),
+                remote<Machine>(place_.key, options, typename Machine::Take{permits}),
+                remote<PauseMachine>(pause.key(), pause_options, PauseMachine::Spend{permits}));
         const auto reply = co_await asked;
         if (!reply) co_return take_without_answer(reply.error(), options, permits);
         const auto& [check, grant, spend] = reply->decisions;
@@ -282,7 +292,9 @@ private:
     /// And takes the first permit of the lease.
     Task<Grant> lease_some(const Options& options, OneForAll::Turn turn) {
         const std::int64_t permits = lease(options, world_->clock().now());
-        auto asked = ask_one(world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{permits}));
+        Round* const round = co_await current_round();
+        auto asked =
+            ask_one(round, world_->link(), remote<Machine>(place_.key, options, typename Machine::Lease{permits}));
         const auto leased = co_await asked;
         if (!leased) {
             turn.end();  // an observer may be told

@@ -16,6 +16,7 @@ namespace breakwater::fleet {
 
 /// A limit as a bucket: how fast it refills, and how much it holds. Empty for an algorithm of the user's, whose limit
 /// cannot be told, and for none at all.
+inline std::optional<TokenBucket::Prepared> as_bucket(const auto&) noexcept { return {}; }
 inline std::optional<TokenBucket::Prepared> as_bucket(const TokenBucket::Prepared& bucket) noexcept { return bucket; }
 inline std::optional<TokenBucket::Prepared> as_bucket(std::uint64_t permits, std::uint64_t window) noexcept {
     std::uint64_t p = permits / std::gcd(permits, window);
@@ -36,7 +37,6 @@ inline std::optional<TokenBucket::Prepared> as_bucket(const SlidingWindow::Prepa
 inline std::optional<TokenBucket::Prepared> as_bucket(const AnyAlgorithm::Prepared& chosen) noexcept {
     return std::visit([](const auto& own) { return as_bucket(own); }, chosen);
 }
-inline std::optional<TokenBucket::Prepared> as_bucket(const auto&) noexcept { return {}; }
 
 /// Whether everything is granted anyway.
 constexpr bool is_unlimited(const NoLimit::Prepared&) noexcept { return true; }

@@ -2,6 +2,7 @@
 
 #include <breakwater/clock.hpp>
 #include <breakwater/store/fleet/link.hpp>
+#include <breakwater/store/redis/batch.hpp>
 #include <breakwater/store/redis/connections.hpp>
 #include <breakwater/store/redis/handler.hpp>
 #include <breakwater/store/redis/members.hpp>
@@ -91,7 +92,9 @@ return ''
     template <class Done, class... M, class... C>
     void apply(Done done, const fleet::RemoteStep<M, C>&... steps) {
         if constexpr ((Scripted<M> && ...)) {
-            run_script(std::move(done), steps...);
+            ScriptBatch alone{connections_, channel_of(std::get<0>(std::tie(steps...)).key)};
+            alone.add(std::move(done), steps...);
+            alone.send();
         } else {
             static_assert(takes_together<M...>);
             static_assert((Portable<M> && ...),
@@ -103,15 +106,24 @@ return ''
         }
     }
 
+    /// With what else is asked in the round of keys with the same `{hash-tag}`.
+    template <class Done, Scripted... M, class... C>
+    void join(Round& round, Done done, const fleet::RemoteStep<M, C>&... steps) {
+        const std::string channel = channel_of(std::get<0>(std::tie(steps...)).key);
+        round
+            .batch<ScriptBatch>([&](const ScriptBatch& batch) { return batch.fits(connections_, channel); },
+                                [&] { return std::make_unique<ScriptBatch>(connections_, channel); })
+            .add(std::move(done), steps...);
+    }
+
     template <class M, class Done>
     void read(std::string_view key, const typename M::Options& options, Done done) {
         using State = std::expected<typename M::State, fleet::LinkFailure>;
         if constexpr (Scripted<M>) {
-            submit<M>(
-                [done = std::move(done), options](Reply&& reply) mutable {
-                    if (!reply.ok()) return done(State{std::unexpected{failure_of(reply)}});
-                    const auto answer = answers(reply.numbers, fleet::remote<M>({}, options, Read{}));
-                    done(answer ? State{*std::get<0>(answer->decisions)} : State{std::unexpected{garbled()}});
+            apply(
+                [done = std::move(done)](auto reply) mutable {
+                    if (!reply) return done(State{std::unexpected{std::move(reply.error())}});
+                    done(State{*std::get<0>(std::move(reply->decisions))});
                 },
                 fleet::remote<M>(key, options, Read{}));
         } else {
@@ -163,33 +175,6 @@ private:
         std::random_device device;
         const std::uint64_t bits = (std::uint64_t{device()} << 32) | device();
         return (bits >> 12) | 1;
-    }
-    template <class... M, class Done, class... Steps>
-    void submit(Done done, const Steps&... steps) {
-        const Script& script = script_for<M...>();
-        const std::string_view key = std::get<0>(std::tie(steps...)).key;
-        connections_.submit({.key = std::string{key},
-                             .command = evalsha(script, channel_of(key), steps...),
-                             .script = &script,
-                             .done = std::move(done)});
-    }
-    template <class Done, class... M, class... C>
-    void run_script(Done done, const fleet::RemoteStep<M, C>&... steps) {
-        using Result = fleet::Reply<fleet::RemoteStep<M, C>...>;
-        submit<M...>(
-            [done = std::move(done), options = std::tuple<typename M::Options...>{steps.options...},
-             commands = std::tuple<C...>{steps.command...}](Reply&& reply) mutable {
-                if (!reply.ok()) return done(Result{std::unexpected{failure_of(reply)}});
-                auto read = [&]<std::size_t... I>(std::index_sequence<I...>) {
-                    return answers(reply.numbers, fleet::remote<M>({}, std::get<I>(options), std::get<I>(commands))...);
-                }(std::index_sequence_for<M...>{});
-                if (!read) return done(Result{std::unexpected{garbled()}});
-                done(Result{*std::move(read)});
-            },
-            steps...);
-    }
-    static fleet::LinkFailure garbled() {
-        return {fleet::LinkFailure::Kind::unreadable, "the script's answer is not of this version"};
     }
     static std::string channel_of(std::string_view key) { return std::string{key.substr(0, key.find('}') + 1)}; }
     std::string blob_place(std::string_view key) const { return options_.prefix + "blob:" + seal_.key(key); }

@@ -4,6 +4,7 @@
 #include <breakwater/store/fleet/circuit_machine.hpp>
 #include <breakwater/store/fleet/link.hpp>
 #include <breakwater/store/redis/connections.hpp>
+#include <breakwater/store/redis/failure.hpp>
 #include <breakwater/store/redis/reply.hpp>
 #include <breakwater/store/redis/script.hpp>
 #include <breakwater/store/redis/wire/circuit.hpp>
@@ -24,22 +25,6 @@
 #include <utility>
 
 namespace breakwater::redis {
-
-/// Why a command has no answer, in a link's words.
-inline fleet::LinkFailure failure_of(const Reply& reply) {
-    using Kind = fleet::LinkFailure::Kind;
-    switch (reply.kind) {
-        case Reply::Kind::unreachable: return {Kind::unreachable, "the server cannot be reached"};
-        case Reply::Kind::timed_out: return {Kind::lost, "no answer in time"};
-        case Reply::Kind::disconnected: return {Kind::lost, "the connection broke"};
-        case Reply::Kind::answer:
-        case Reply::Kind::nothing:
-        case Reply::Kind::error: break;
-    }
-    const bool is_unreadable =
-        reply.text.find("BREAKWATER unreadable") != std::string::npos || reply.text.starts_with("WRONGTYPE");
-    return {is_unreadable ? Kind::unreadable : Kind::refused, reply.text};
-}
 
 /// Whether a machine can run without a script of its own: here, on a copy of its state.
 template <class M>

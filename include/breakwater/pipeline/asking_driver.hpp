@@ -1,0 +1,75 @@
+#pragma once
+
+#include <breakwater/clock.hpp>
+#include <breakwater/pipeline/blocking_driver.hpp>
+#include <breakwater/pipeline/callable.hpp>
+#include <breakwater/pipeline/passage.hpp>
+#include <breakwater/pipeline/queue_turn.hpp>
+#include <breakwater/result.hpp>
+#include <breakwater/task.hpp>
+#include <breakwater/task/start.hpp>
+
+#include <optional>
+#include <stop_token>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace breakwater {
+
+/// Runs a call on the calling thread through policies some of which may have to ask their store: those that do so at
+/// the same time ask it once (see `Round`), as in the coroutine driver.
+template <class AnyCall, class T, class F, class... P>
+class AskingDriver {
+    using Path = Passage<AnyCall, T, 0, sizeof...(P), P...>;
+
+public:
+    AskingDriver(const std::tuple<P...>& policies, AnyCall& call, F& function) noexcept
+        : passage_{policies, call}, call_{call}, function_{function} {}
+
+    Result<T> run() {
+        using Next = typename Path::Next;
+        for (Next next = passage_.begin(); next != Next::over;) {
+            switch (next) {
+                case Next::attempt:
+                    passage_.result().emplace(detail::result_of<T>(function_, call_));
+                    next = passage_.attempted();
+                    break;
+                case Next::wait:
+                    wait(stop());
+                    next = passage_.waited();
+                    break;
+                case Next::queue:
+                    passage_.with_waiter([&](auto& waiter) { wait(QueueTurn{waiter, stop()}.token()); });
+                    next = passage_.queued();
+                    break;
+                case Next::ask: next = ask(); break;
+                case Next::race:  // no callable that blocks is raced
+                case Next::over: break;
+            }
+        }
+        return *std::move(passage_.result());
+    }
+
+private:
+    std::stop_token stop() const { return call_.stop != nullptr ? *call_.stop : std::stop_token{}; }
+    void wait(const std::stop_token& until) { call_.now.clock().wait_until(passage_.wake_at(), until); }
+    typename Path::Next ask() {
+        auto& question = *passage_.question();
+        if (auto* const asked = std::get_if<Task<typename Path::Answers>>(&question))
+            return passage_.answered(run_here(std::move(*asked)));
+        return passage_.answered(run_here(std::get<Task<After>>(std::move(question))));
+    }
+
+    Path passage_;
+    AnyCall& call_;
+    F& function_;
+};
+
+/// What runs a call on the calling thread through these policies.
+template <class AnyCall, class T, class F, class... P>
+using DriverHere = std::conditional_t<Passage<AnyCall, T, 0, sizeof...(P), P...>::asks,
+                                      AskingDriver<AnyCall, T, F, P...>, BlockingDriver<AnyCall, T, F, P...>>;
+
+}  // namespace breakwater
