@@ -200,6 +200,7 @@ breakwater_component(breakwater
     HEADERS
         breakwater.hpp
         cache.hpp
+        cache/vary_hints.hpp
         client/auth.hpp
         client/bulkhead_policy.hpp
         client/cache_policy.hpp

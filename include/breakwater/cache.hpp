@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/cache/vary_hints.hpp>
 #include <breakwater/clock.hpp>
 #include <breakwater/http/cache_control.hpp>
 #include <breakwater/http/request.hpp>
@@ -45,16 +46,21 @@ public:
         credentials_.insert(credentials_.end(), {"Authorization", "Cookie"});
     }
 
-    /// What is kept for the request, fresh or not. One look into the store; two where answers for the URL vary.
+    /// What is kept for the request, fresh or not. One look into the store. Where answers for the URL vary it takes a
+    /// second one, which an `AsyncStore` is asked for at the same time once that is known.
     std::optional<CachedResponse> find(const Request& request) const { return run_here(async_find(request)); }
     /// The same as a task, which waits where the store is an `AsyncStore`. The request lives until then.
     Task<std::optional<CachedResponse>> async_find(const Request& request) const {
         const std::string key = key_of(request, request.method);
+        const std::vector<std::string> hint = AsyncStore<StoreType> ? hints_->find(key) : std::vector<std::string>{};
         auto looking = look(key);
+        std::optional hinted = hint.empty() ? std::nullopt : std::optional{look(variant_of(key, hint, request))};
         auto kept = decode(co_await looking);
         if (kept && !kept->vary.empty()) {
-            auto looking_again = look(variant_of(key, kept->vary, request));
-            kept = decode(co_await looking_again);
+            const bool is_looked_for = hinted && kept->vary == hint;
+            if (AsyncStore<StoreType> && !is_looked_for) hints_->learn(key, kept->vary);
+            auto variant = is_looked_for ? *std::move(hinted) : look(variant_of(key, kept->vary, request));
+            kept = decode(co_await variant);
         }
         if (!kept) co_return std::nullopt;
         if (kept->answer.response.url.empty()) kept->answer.response.url = request.url;
@@ -165,6 +171,7 @@ private:
     StoreType store_;
     std::string name_;
     std::vector<std::string> credentials_;
+    std::shared_ptr<detail::VaryHints> hints_ = AsyncStore<StoreType> ? std::make_shared<detail::VaryHints>() : nullptr;
 };
 
 }  // namespace breakwater

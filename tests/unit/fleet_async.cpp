@@ -380,3 +380,31 @@ TEST_CASE("a client awaits the shared cache, claims, limits and permits for redi
     CHECK(transport.requests().size() == 3);
     CHECK(world.succeeded == 5);
 }
+
+TEST_CASE("an answer that varies is looked up in one round trip, once that is known") {
+    World world;
+    const bw::Response german{.status = 200, .headers = {{"Vary", "Accept-Language"}}, .body = "de"};
+    const bw::Response french{.status = 200, .headers = {{"Vary", "Accept-Language"}}, .body = "fr"};
+    const bw::ScriptedTransport transport{german, french};
+    const bw::ResilientClient client{
+        bw::ClientOptions{.name = "supplier", .base_url = "https://api.example.com", .cache = {.ttl = 60s}}, transport,
+        world.store};
+    const bw::RequestOptions in_german{.headers = {{"Accept-Language", "de"}}};
+    const bw::RequestOptions in_french{.headers = {{"Accept-Language", "fr"}}};
+    CHECK(client.get("/stock", in_german).value().body == "de");
+    CHECK(client.get("/stock", in_french).value().body == "fr");
+    HeldLink& link = world.store.link();
+    link.hold();
+    for (const auto& [options, body] : {std::pair{in_german, "de"}, std::pair{in_french, "fr"}}) {
+        std::string got;
+        auto call = client.async_get("/stock", options);
+        bw::start(
+            std::move(call), [&](const bw::Result<bw::Response>& result) { got = result.value().body; },
+            bw::TaskContext{{}, &world.loop});
+        CHECK(link.held() == 2);
+        link.let_go();
+        world.turn();
+        CHECK(got == body);
+    }
+    CHECK(transport.requests().size() == 2);
+}

@@ -14,8 +14,9 @@ namespace breakwater {
 ///     bw::ResilientClient client{options, bw::CurlTransport{}, bw::RedisStore{{.url = "redis://127.0.0.1:6379/0"}}};
 ///
 /// What is asked of the server: nothing for a call through a closed circuit, whose outcomes are reported every
-/// `flush_interval`; one round trip for a permit of a rate limiter, or for `lease` of them; one for a half-open
-/// circuit's probe and one for its verdict. One connection for commands and one for what others tell, for all threads
+/// `flush_interval`; one round trip for a permit of a rate limiter, or for `lease` of them, and one for a half-open
+/// circuit's probe, which are the same one for all policies of an attempt; one for a probe's verdict; one look into the
+/// shared cache. One connection for commands and one for what others tell, for all threads
 /// together. A server that cannot be reached is an event, never an error: see `RedisStoreOptions::on_store_failure`.
 ///
 /// Thread-safe; copies share everything. Connects when its first policy is made; in a program that forks, make stores
