@@ -1,7 +1,9 @@
 #include <breakwater/circuit_breaker.hpp>
 #include <breakwater/pipeline.hpp>
 #include <breakwater/rate_limiter.hpp>
+#include <breakwater/resilient_client.hpp>
 #include <breakwater/store/redis.hpp>
+#include <breakwater/testing/scripted_transport.hpp>
 
 #include <catch_shim.hpp>
 #include <redis_cluster.hpp>
@@ -65,6 +67,24 @@ TEST_CASE("a fleet shares in a cluster, and no call fails while a master dies an
         }
         CHECK(soon([&] { return service.other.state() == CircuitState::open; }));
     }
+
+    // A client's limit and its endpoints' are asked by one command, so one master must keep them.
+    const auto client_of = [](const bw::RedisStore& store) {
+        return bw::ResilientClient{
+            bw::ClientOptions{.name = "supplier",
+                              .base_url = "https://api.example.com",
+                              .rate_limit = {.algorithm = bw::FixedWindow{5, 1h},
+                                             .per_endpoint = {.algorithm = bw::FixedWindow{3, 1h}}}},
+            bw::ScriptedTransport{std::vector<bw::ScriptedAnswer>(9, bw::Response{.status = 200})}, store};
+    };
+    const auto here = client_of(one), there = client_of(two);
+    int stock = 0, prices = 0;
+    for (int i = 0; i < 4; ++i) {
+        stock += here.get("/stock").has_value() + there.get("/stock").has_value();
+        prices += here.get("/prices").has_value() + there.get("/prices").has_value();
+    }
+    CHECK(stock == 3);
+    CHECK(prices == 2);
 
     std::atomic<bool> over = false;
     std::atomic<int> calls = 0, refused = 0;
