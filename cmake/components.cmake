@@ -113,6 +113,7 @@ breakwater_component(core
         pipeline/lanes.hpp
         pipeline/passage.hpp
         pipeline/policy.hpp
+        pipeline/questions.hpp
         pipeline/queue_turn.hpp
         pipeline/reports.hpp
         random.hpp
@@ -182,6 +183,8 @@ breakwater_component(core
         testing/simulation/random_duration.hpp
         testing/simulation/service.hpp
         testing/virtual_server.hpp
+        testing/virtual_server/asker.hpp
+        testing/virtual_server/timer.hpp
         throttle.hpp
         throttle/machine.hpp
         throttle/options.hpp

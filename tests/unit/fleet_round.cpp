@@ -152,6 +152,17 @@ TEST_CASE("a circuit in shadow mode reports no refusal when a limiter has refuse
     for (const auto kind : events) CHECK(kind != bw::EventKind::would_refuse);
 }
 
+TEST_CASE("a circuit in shadow mode that gets no probe lets the call through, which takes its permits") {
+    World world{{}, true};
+    world.blocks = GENERATE(true, false);
+    world.be_half_open();
+    const auto probe = world.other.circuit.try_acquire();
+    REQUIRE(probe->is_probe());
+    CHECK(world.call());
+    CHECK(world.own.left() == 9);
+    CHECK(world.own.left_of_key() == 1);
+}
+
 TEST_CASE("a client asks for its permit, its endpoint's and a probe by one command") {
     bw::testing::VirtualServer server;
     const bw::ClientOptions options{

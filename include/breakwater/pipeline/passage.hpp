@@ -5,11 +5,11 @@
 #include <breakwater/pipeline/call.hpp>
 #include <breakwater/pipeline/lanes.hpp>
 #include <breakwater/pipeline/policy.hpp>
+#include <breakwater/pipeline/questions.hpp>
 #include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/now_or_later.hpp>
-#include <breakwater/task/round.hpp>
 
 #include <algorithm>
 #include <array>
@@ -34,15 +34,6 @@ enum class PassageStep : std::uint8_t {
     over      ///< `result()` is the call's.
 };
 
-namespace detail {
-
-/// A policy that may have to wait for its store.
-template <class P, class AnyCall>
-concept AsksStore =
-    requires(const P& policy, typename P::Lane& lane, AnyCall& call) { policy.async_before(lane, call); };
-
-}  // namespace detail
-
 /// One call's way through its policies, from `First` to the one before `Last`, for a driver that cannot wait in the
 /// middle of it: goes on until an attempt is to be made or something waited for, says so, and is told when that is
 /// done.
@@ -56,14 +47,11 @@ class Passage {
 public:
     using Next = PassageStep;
 
-    /// What policies have said that have asked their store, each in its place.
-    using Answers = std::array<std::optional<Before>, sizeof...(P)>;
-    /// What is waited for that was asked of a store.
-    using Question = std::variant<std::monostate, Task<Answers>, Task<After>>;
-    /// Whether any can.
-    static constexpr bool asks = []<std::size_t... I>(std::index_sequence<I...>) {
-        return (detail::AsksStore<std::tuple_element_t<First + I, std::tuple<P...>>, AnyCall> || ...);
-    }(std::make_index_sequence<Last - First>{});
+    using Questions = detail::Questions<AnyCall, First, Last, P...>;
+    using Answers = typename Questions::Answers;
+    using Question = typename Questions::Question;
+    /// Whether any policy may have to ask its store.
+    static constexpr bool asks = Questions::asks;
 
     Passage(const std::tuple<P...>& policies, AnyCall& call) noexcept : policies_{policies}, call_{call} {}
     Passage(const Passage&) = delete;
@@ -74,7 +62,7 @@ public:
     Instant wake_at() const noexcept { return wake_at_; }
     Question* question() noexcept {
         if constexpr (asks)
-            return &asking_.question;
+            return &questions_.awaited;
         else
             return nullptr;
     }
@@ -126,19 +114,14 @@ public:
 
     Next answered(const Answers& answers) {
         call_.now.forget();
-        std::size_t refuses = Last;
-        for (std::size_t i = Last; i-- > First;) {
-            if (!answers[i]) continue;
-            asking_.is_open[i] = answers[i]->kind == Before::Kind::withdrawn;
-            if (answers[i]->kind != Before::Kind::proceed && !asking_.is_open[i]) refuses = i;
-        }
-        if (refuses < Last) return refused_by(refuses, *answers[refuses], asking_.asked[refuses]);
-        return asking_.is_reasking ? reask_from(asking_.goes_on_at) : enter_at(asking_.goes_on_at);
+        const std::size_t refuses = questions_.heed(answers);
+        if (refuses < Last) return refused_by(refuses, *answers[refuses], questions_.asked[refuses]);
+        return ask_the_open(answers);
     }
     Next answered(const After& after) {
         call_.now.forget();
         Next next{};
-        Lanes::at(asking_.left, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
+        Lanes::at(questions_.left, [&]<std::size_t I>(Index<I>) { next = left<I>(after); });
         return next;
     }
 
@@ -153,35 +136,7 @@ private:
     template <std::size_t I>
     using PolicyAt = typename Lanes::template PolicyAt<I>;
 
-    // Policies of `Place::admission` that stand side by side are asked in one round: what each has to ask is kept, the
-    // call goes on as if it had said proceed, and behind the last of them all is asked (`settle`).
-
-    enum class Asked : std::uint8_t { before, before_again, reask };
-    struct Asking {
-        std::array<std::optional<Task<Before>>, sizeof...(P)> questions;  // of the round to come
-        std::array<Asked, sizeof...(P)> asked{};
-        std::array<bool, sizeof...(P)> is_open{};  // passed, and has nothing for it
-        bool has_questions = false;
-        Question question;
-        bool is_reasking = false;    // then, all being answered: asks on, from …
-        std::size_t goes_on_at = 0;  // … or goes on inwards, from this policy
-        std::size_t left = 0;        // whose `after` asks
-    };
-    static constexpr std::array<bool, sizeof...(P)> can_ask{detail::AsksStore<P, AnyCall>...};
-    /// Whether what policy `i` asks can be asked together with what the next one does.
-    static constexpr bool joins_next(std::size_t i) noexcept {
-        constexpr std::array<bool, sizeof...(P)> is_admission{(place_of<P> == Place::admission)...};
-        return i + 1 < Last && is_admission[i] && is_admission[i + 1];
-    }
-    /// Whether all that has been asked has to be answered before the call goes on inwards to `i`.
-    static constexpr bool settles_at(std::size_t i) noexcept {
-        if (i == First || joins_next(i - 1)) return false;
-        bool asks_before = false;
-        do asks_before = can_ask[--i] || asks_before;
-        while (i > First && joins_next(i - 1));
-        return asks_before;
-    }
-
+    using Asked = detail::Asked;
     /// What follows when all policies outside have been asked again.
     enum class Then : std::uint8_t { ask_again, go_on };
 
@@ -202,7 +157,7 @@ private:
 
     template <std::size_t I>
     [[gnu::always_inline]] Next enter() {
-        if constexpr (settles_at(I)) {
+        if constexpr (Questions::settles_at(I)) {
             if (has_questions()) [[unlikely]]
                 return settle(I);
         }
@@ -217,7 +172,7 @@ private:
     }
     template <std::size_t I>
     [[gnu::noinline]] Next enter_late() {
-        if constexpr (settles_at(I)) {
+        if constexpr (Questions::settles_at(I)) {
             if (has_questions()) return settle(I);
         }
         if constexpr (I == Last)
@@ -228,7 +183,7 @@ private:
     template <std::size_t I>
     [[gnu::always_inline]] Before ask() {
         lanes_.template begin<I>();
-        if constexpr (can_ask[I]) asking_.is_open[I] = false;
+        if constexpr (Questions::can_ask[I]) questions_.is_open[I] = false;
         if constexpr (requires { policy<I>().glance(lane<I>(), call_); }) {
             if (policy<I>().glance(lane<I>(), call_)) [[likely]]
                 return proceed;
@@ -237,8 +192,8 @@ private:
     }
     template <std::size_t I>
     [[gnu::always_inline]] Before before(Asked asked) {
-        if constexpr (can_ask[I])
-            return kept<I>(policy<I>().async_before(lane<I>(), call_), asked);
+        if constexpr (Questions::can_ask[I])
+            return questions_.template keep<I>(policy<I>().async_before(lane<I>(), call_), asked);
         else
             return policy<I>().before(lane<I>(), call_);
     }
@@ -247,39 +202,35 @@ private:
 
     bool has_questions() const noexcept {
         if constexpr (asks)
-            return asking_.has_questions;
+            return questions_.are_kept;
         else
             return false;
     }
-    /// What the policy says, or that it does not stand in the way of what it asks being asked.
-    template <std::size_t I>
-    Before kept(NowOrLater<Before> decision, Asked asked) {
-        const Before* const known = decision.value();
-        asking_.is_open[I] = known == nullptr;
-        if (known != nullptr) return *known;
-        asking_.questions[I].emplace(std::move(decision).task());
-        asking_.asked[I] = asked;
-        asking_.has_questions = true;
-        return proceed;
+    void drop_questions() noexcept {
+        if constexpr (asks) questions_.drop();
     }
-    /// Asks what is to be asked; then the call goes on inwards to policy `inner`, or …
+    /// Asks what is to be asked; then the call goes on inwards to policy `inner`, or asks those outside again from
+    /// there on.
     Next settle(std::size_t inner, bool is_reasking = false) {
         if constexpr (asks) {
-            asking_.goes_on_at = inner;
-            asking_.is_reasking = is_reasking;
-            asking_.has_questions = false;
-            asking_.question = run_as_round(asking_.questions);
+            questions_.goes_on_at = inner;
+            questions_.is_reasking = is_reasking;
+            questions_.ask();
         }
         return Next::ask;
     }
-    /// It is not to be asked now.
-    void drop_questions() noexcept {
-        if constexpr (asks) {
-            if (!std::exchange(asking_.has_questions, false)) return;
-            for (auto& question : asking_.questions) question.reset();
+    /// No policy refuses. Some that were asked in the round may have to be asked again: one was refused there, and goes
+    /// on all the same, as a circuit in shadow mode does.
+    Next ask_the_open(const Answers& answers) {
+        const auto [inner, is_reasking] = std::pair{questions_.goes_on_at, questions_.is_reasking};
+        for (std::size_t i = First; i < Last; ++i) {
+            if (!answers[i] || !questions_.is_open[i]) continue;
+            Before before;
+            Lanes::at(i, [&]<std::size_t I>(Index<I>) { before = this->before<I>(questions_.asked[I]); });
+            if (before.kind != Before::Kind::proceed) return refused_by(i, before, questions_.asked[i]);
         }
-    }
-    Next enter_at(std::size_t inner) {
+        if (has_questions()) return settle(inner, is_reasking);
+        if (is_reasking) return reask_from(inner);
         if (inner == Last) return attempt();
         Next next{};
         Lanes::at(inner, [&]<std::size_t I>(Index<I>) { next = enter_late<I>(); });
@@ -409,11 +360,11 @@ private:
             Before before;
             Asked asked = Asked::reask;
             Lanes::at(outer, [&]<std::size_t I>(Index<I>) {
-                if constexpr (can_ask[I]) asked = asking_.is_open[I] ? Asked::before : Asked::reask;
+                if constexpr (Questions::can_ask[I]) asked = questions_.is_open[I] ? Asked::before : Asked::reask;
                 before = reask_one<I>(asked);
             });
             if (before.kind != Before::Kind::proceed) return refused_by(outer, before, asked);
-            if (has_questions() && !joins_next(outer)) return settle(outer + 1, true);
+            if (has_questions() && !Questions::joins_next(outer)) return settle(outer + 1, true);
         }
         Next next{};
         Lanes::at(at_, [&]<std::size_t I>(Index<I>) { next = go_on<I>(); });
@@ -421,11 +372,11 @@ private:
     }
     template <std::size_t I>
     Before reask_one(Asked asked) {
-        if constexpr (can_ask[I]) {
+        if constexpr (Questions::can_ask[I]) {
             if (asked == Asked::before) return before<I>(asked);
         }
         if constexpr (requires { policy<I>().async_reask(lane<I>(), call_); })
-            return kept<I>(policy<I>().async_reask(lane<I>(), call_), asked);
+            return questions_.template keep<I>(policy<I>().async_reask(lane<I>(), call_), asked);
         else if constexpr (requires { policy<I>().reask(lane<I>(), call_); })
             return policy<I>().reask(lane<I>(), call_);
         else
@@ -499,8 +450,8 @@ private:
     template <std::size_t I>
     std::optional<After> known(NowOrLater<After> decision) {
         if (const After* const known = decision.value()) return *known;
-        asking_.question = std::move(decision).task();
-        asking_.left = I;
+        questions_.awaited = std::move(decision).task();
+        questions_.left = I;
         return {};
     }
     template <std::size_t I>
@@ -544,7 +495,7 @@ private:
     std::size_t at_ = 0;  // of a wait: the policy that has asked for it
     bool after_ = false;  // it has done so after an attempt
     Then then_{};
-    [[no_unique_address]] std::conditional_t<asks, Asking, std::monostate> asking_;
+    [[no_unique_address]] std::conditional_t<asks, Questions, std::monostate> questions_;
     Duration delay_{};
     Instant began_{};
     Instant wake_at_{};

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
-#include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/rate_limiter/machine.hpp>
 #include <breakwater/store/fleet/circuit_machine.hpp>
 #include <breakwater/store/fleet/link.hpp>
@@ -9,6 +8,8 @@
 #include <breakwater/store/store.hpp>
 #include <breakwater/task/round.hpp>
 #include <breakwater/testing/manual_clock.hpp>
+#include <breakwater/testing/virtual_server/asker.hpp>
+#include <breakwater/testing/virtual_server/timer.hpp>
 
 #include <algorithm>
 #include <any>
@@ -24,7 +25,6 @@
 #include <string>
 #include <string_view>
 #include <tuple>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -69,6 +69,8 @@ public:
 
 private:
     friend Link;
+    template <class M, class Server>
+    friend struct VirtualCell;
 
     template <class M>
     typename M::State& state(std::string_view key, const typename M::Options& options) {
@@ -95,42 +97,6 @@ private:
 };
 
 using VirtualServer = BasicVirtualServer<>;
-
-/// Calls a link's `on_time`. By a clock that tests move, the server's `advance` does.
-template <class Link, Clock C>
-class VirtualTimer {
-public:
-    explicit VirtualTimer(Link&) noexcept {}
-    static void set(const C&, Instant) noexcept {}
-};
-/// By one whose simulation has timers.
-template <class Link, Clock C>
-    requires requires(const C& clock, Timer& timer, Instant t) { clock.simulation().set(timer, t); }
-class VirtualTimer<Link, C> final : Timer {
-public:
-    explicit VirtualTimer(Link& link) noexcept : link_{link} {}
-    VirtualTimer(const VirtualTimer&) = delete;
-    VirtualTimer& operator=(const VirtualTimer&) = delete;
-    ~VirtualTimer() { cancel(); }
-    void set(const C& clock, Instant t) {
-        cancel();
-        clock_ = clock;
-        clock.simulation().set(*this, t);
-    }
-
-private:
-    void cancel() noexcept {
-        if (clock_) clock_->simulation().cancel(*this);
-        clock_.reset();
-    }
-    void on_time() noexcept override {
-        clock_.reset();
-        link_.on_time();
-    }
-
-    Link& link_;
-    std::optional<C> clock_;  // whose timer is set
-};
 
 /// A process's way to a `BasicVirtualServer`, which must outlive it.
 template <Clock C = ManualClock>
@@ -250,35 +216,6 @@ private:
         events_->on_timer();
     }
 
-    /// A cell of the server's, which tells of its changes.
-    template <class M>
-    struct RemoteCell {
-        using Machine = M;
-        Server& server;
-        std::string key;
-
-        template <class Command>
-        auto apply(const typename M::Options& options, const Command& command, Instant now) {
-            auto& state = server.template state<M>(key, options);
-            if constexpr (requires { M::view(state, options, now); }) {
-                const auto before = M::view(state, options, now);
-                const auto decision = M::apply(state, options, command, now);
-                const auto after = M::view(state, options, now);
-                const bool is_told = before.generation != after.generation || before.phase != after.phase ||
-                                     (before.counts.failures == 0) != (after.counts.failures == 0);
-                if (is_told) server.publish(key, after);
-                return decision;
-            } else if constexpr (std::is_same_v<M, PauseMachine>) {
-                const auto before = state;
-                const auto decision = M::apply(state, options, command, now);
-                if (!(state == before)) server.publish(key, state);
-                return decision;
-            } else {
-                return M::apply(state, options, command, now);
-            }
-        }
-    };
-
     static std::string tag_of(std::string_view key) { return std::string{key.substr(0, key.find('}') + 1)}; }
 
     /// The steps of one who asks or of several, which the server takes as one.
@@ -291,7 +228,8 @@ private:
         }
         template <class Done, class... Steps>
         void add(Done done, const Steps&... steps) {
-            askers_.push_back(std::make_unique<AskerOf<Done, Steps...>>(link_.server_, std::move(done), steps...));
+            using Asker = VirtualAskerOf<Server, Done, Steps...>;
+            askers_.push_back(std::make_unique<Asker>(link_.server_, std::move(done), steps...));
         }
         void send() override {
             using fleet::LinkFailure;
@@ -300,7 +238,7 @@ private:
             };
             if (!link_.is_up()) return all_fail({});
             ++link_.server_.commands_;
-            const Instant now = link_.server_.clock_.now();
+            const Instant now = link_.clock().now();
             const auto refused = std::ranges::find_if(askers_, [&](const auto& asker) { return !asker->take(now); });
             const bool is_refused = refused != askers_.end();
             if (is_refused)
@@ -318,68 +256,9 @@ private:
         }
 
     private:
-        class Asker {
-        public:
-            Asker() = default;
-            Asker(const Asker&) = delete;
-            Asker& operator=(const Asker&) = delete;
-            virtual ~Asker() = default;
-            /// False if one of the steps is refused; then none is taken.
-            virtual bool take(Instant now) = 0;
-            virtual void undo(Instant now) = 0;
-            /// What was decided.
-            virtual void tell() = 0;
-            virtual void tell(fleet::LinkFailure failure) = 0;
-        };
-        template <class Done, class... Steps>
-        class AskerOf;
-        template <class Done, class... M, class... Commands>
-        class AskerOf<Done, fleet::RemoteStep<M, Commands>...> final : public Asker {
-            using Reply = fleet::Reply<fleet::RemoteStep<M, Commands>...>;
-
-        public:
-            AskerOf(Server& server, Done done, const fleet::RemoteStep<M, Commands>&... steps)
-                : done_{std::move(done)},
-                  options_{steps.options...},
-                  cells_{RemoteCell<M>{server, std::string{steps.key}}...},
-                  commands_{steps.command...} {}
-
-            bool take(Instant now) override {
-                answers_.now = now;
-                return with_steps([&](const auto&... steps) {
-                    answers_.decisions = apply_in_order(taken_at(now), steps...);
-                    return std::apply(
-                        [&](const auto&... own) { return (breakwater::detail::is_taken(steps, own) && ...); },
-                        answers_.decisions);
-                });
-            }
-            void undo(Instant now) override {
-                with_steps([&](const auto&... steps) { undo_taken(taken_at(now), answers_.decisions, steps...); });
-            }
-            void tell() override { done_(Reply{std::move(answers_)}); }
-            void tell(fleet::LinkFailure failure) override { done_(Reply{std::unexpected{std::move(failure)}}); }
-
-        private:
-            static auto taken_at(Instant now) {
-                return [now](const auto& step) { return step.cell.apply(step.options, step.command, now); };
-            }
-            template <class F>
-            auto with_steps(F use) {
-                return [&]<std::size_t... I>(std::index_sequence<I...>) {
-                    return use(Step{std::get<I>(cells_), std::get<I>(options_), std::get<I>(commands_)}...);
-                }(std::index_sequence_for<M...>{});
-            }
-
-            Done done_;
-            std::tuple<typename M::Options...> options_;
-            std::tuple<RemoteCell<M>...> cells_;
-            std::tuple<Commands...> commands_;
-            fleet::Answers<fleet::RemoteStep<M, Commands>...> answers_;
-        };
-
         BasicVirtualLink& link_;
         const std::string tag_;
-        std::vector<std::unique_ptr<Asker>> askers_;
+        std::vector<std::unique_ptr<VirtualAsker>> askers_;
     };
     bool loses_answer() {
         if (!answers_left_ || --*answers_left_ >= 0) return false;
