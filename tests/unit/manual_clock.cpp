@@ -32,6 +32,19 @@ TEST_CASE("a manual clock starts away from zero and stands still") {
     CHECK(ManualClock{ManualClock::Mode::advancing, bw::Instant{5s}}.now() == bw::Instant{5s});
 }
 
+TEST_CASE("threads that advance a manual clock together all move it on") {
+    const ManualClock clock;
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 4; ++i) {
+            threads.emplace_back([&] {
+                for (int n = 0; n < 10'000; ++n) clock.advance(1us);
+            });
+        }
+    }
+    CHECK(clock.now() == bw::Instant{1h + 40ms});
+}
+
 TEST_CASE("a wait moves the clock to its end without blocking and is noted") {
     const ManualClock clock;
     CHECK(clock.wait_until(clock.now() + 200ms, no_stop) == Wait::elapsed);

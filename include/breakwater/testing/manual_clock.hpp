@@ -55,10 +55,14 @@ public:
     /// As `wait_until`, for a coroutine: `co_await clock.sleep_until(t, stop)`.
     Sleep sleep_until(Instant t, const std::stop_token& stop) const;
 
-    void advance(Duration by) const { set(now() + by); }
+    void advance(Duration by) const {
+        move([by](Instant from) { return from + by; });
+    }
 
     /// Moves the clock to `t`, back too, as no real clock should but some do.
-    void set(Instant t) const;
+    void set(Instant t) const {
+        move([t](Instant) { return t; });
+    }
 
     /// How long each wait so far was to last when it began, in order; 0 if its end had passed already. A wait whose
     /// stop was requested beforehand is none.
@@ -93,6 +97,10 @@ private:
         std::vector<Duration> waits;
         std::vector<Sleep*> sleeping;  // in the order in which they began
     };
+
+    /// To `to(where it is)`.
+    template <class To>
+    void move(To to) const;
 
     std::shared_ptr<Shared> shared_;
 };
@@ -158,9 +166,11 @@ inline ManualClock::Sleep ManualClock::sleep_until(Instant t, const std::stop_to
     return {*this, t, stop};
 }
 
-inline void ManualClock::set(Instant t) const {
+template <class To>
+void ManualClock::move(To to) const {
     const auto shared = shared_;
     std::unique_lock lock{shared->mutex};
+    const Instant t = to(now());
     shared->now.store(t, std::memory_order_release);
     shared->changed.notify_all();
     while (Sleep* const due = shared->first_due(t)) {
