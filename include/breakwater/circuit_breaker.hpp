@@ -165,12 +165,19 @@ public:
     /// Through a closed circuit.
     [[gnu::always_inline]] bool glance(Lane& lane, auto&) const noexcept {
         typename Machine::Admission admission{};
-        const Version& version = circuit_->version();
-        const Step step{*circuit_->cell, version.rules, typename Machine::Admit{}};
-        if (!decided_at_a_glance(circuit_->store, step, admission)) return false;
+        const Circuit& circuit = *circuit_;
+        const Version& version = circuit.version();
+        const Step step{*circuit.cell, version.rules, typename Machine::Admit{}};
+        if (!decided_at_a_glance(circuit.store, step, admission)) [[unlikely]]
+            return false;
         lane.ticket_.generation = admission.ticket.generation;  // no probe: nothing else is set
         lane.version_ = &version;
         return true;
+    }
+    /// A success that changes nothing.
+    template <class T>
+    [[gnu::always_inline]] bool glance_back(Lane& lane, const Result<T>& result) const noexcept {
+        return result && recorded_at_a_glance(lane, Outcome::success);
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
@@ -203,7 +210,7 @@ public:
     }
 
     template <class T>
-    [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
         const Outcome outcome = result ? Outcome::success : judge(lane.version_->options, result.error(), call);
         if (outcome == Outcome::neutral) {
             leave(lane, call);

@@ -28,7 +28,7 @@ public:
 
     Duration limit() const noexcept { return limit_; }
 
-    Before before(Lane&, auto& call) const noexcept {
+    [[gnu::always_inline]] Before before(Lane&, auto& call) const noexcept {
         call.set_deadline(limit_);
         return proceed;
     }

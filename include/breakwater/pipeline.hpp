@@ -280,7 +280,7 @@ public:
 
 private:
     template <class F>
-    auto drive(CallType& call, F& function) const {
+    [[gnu::always_inline]] auto drive(CallType& call, F& function) const {
         static_assert(!detail::bounds_attempts<P...> || !std::invocable<F&>,
                       "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, and "
                       "come back when a stop is requested. One that takes neither cannot be stopped.");

@@ -188,6 +188,10 @@ public:
     // The policy.
 
     class Lane {
+    public:
+        Lane() noexcept {}
+
+    private:
         friend RateLimiter;
         static constexpr std::uint64_t none = 0;
         Duration waited_{};
@@ -198,13 +202,20 @@ public:
     /// If there is a permit now.
     [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
         if constexpr (StoreType::is_deferred) return false;
-        const Version& version = shared_->version();
-        const bool granted = with_now(
-            call, clock(), [&] [[gnu::always_inline]] (auto& now) { return steps(version).take_at_a_glance(now); });
-        if (!granted) return false;
+        const Shared& shared = *shared_;
+        const Version& version = shared.version();
+        const bool granted = with_now(call, shared.store.clock(), [&] [[gnu::always_inline]] (auto& now) {
+            return steps(shared, version).take_at_a_glance(now);
+        });
+        if (!granted) [[unlikely]]
+            return false;
         lane.version_ = &version;
         lane.permit_ = std::uint64_t{1} + call.attempt;
         return true;
+    }
+    template <class T>
+    [[gnu::always_inline]] bool glance_back(Lane&, const Result<T>& result) const noexcept {
+        return result.has_value();
     }
 
     Before before(Lane& lane, auto& call) const noexcept {
@@ -222,11 +233,10 @@ public:
 
     template <class T>
     After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
-        if (!result) [[unlikely]]
-            failed(lane, call, result.error());
+        if (!result) failed(lane, call, result.error());
         return done;
     }
-    [[gnu::noinline]] void failed(Lane& lane, auto& call, const Error& error) const noexcept {
+    void failed(Lane& lane, auto& call, const Error& error) const noexcept {
         return_unused(lane, call);
         heed(error, call);
     }
@@ -282,9 +292,10 @@ private:
         return {std::move(options), std::move(rules), std::move(cell)};
     }
 
-    [[gnu::always_inline]] Steps steps(const Version& version) const noexcept {
-        return {shared_->store, version.rules, *version.cell, *shared_->pause};
+    [[gnu::always_inline]] static Steps steps(const Shared& shared, const Version& version) noexcept {
+        return {shared.store, version.rules, *version.cell, *shared.pause};
     }
+    Steps steps(const Version& version) const noexcept { return steps(*shared_, version); }
     Steps steps() const noexcept { return steps(shared_->version()); }
 
     /// Of an attempt that has asked for a permit.

@@ -122,29 +122,39 @@ public:
     const Budget& budget() const noexcept { return budget_; }
 
     class Lane {
+    public:
+        Lane() noexcept {}
+
+    private:
         friend Retry;
-        const Options* options_ = nullptr;
-        Instant began_{};  // only kept for `max_elapsed`
+        const Options* options_;
+        Instant began_;  // only kept for `max_elapsed`
         std::uint32_t retries_ = 0;
-        Duration previous_{};
+        Duration previous_;          // the last delay, if there was one
         std::optional<Error> last_;  // the last real error
         [[no_unique_address]] detail::TakenRetry<Budget> taken_;
     };
 
-    Before before(Lane& lane, auto& call) const noexcept {
+    [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
         lane.options_ = &options();
-        if (call.is_observed()) call.max_attempts = lane.options_->max_retries + 1;
+        if (call.is_observed()) [[unlikely]]
+            call.max_attempts = lane.options_->max_retries + 1;
         if (lane.options_->max_elapsed) [[unlikely]]
             lane.began_ = call.now();
         budget_.credit(call);
         return proceed;
     }
 
+    /// A value of the first attempt.
     template <class T>
-    [[gnu::always_inline]] After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
+        requires std::is_same_v<ValueRule, AnyValue>
+    [[gnu::always_inline]] bool glance_back(Lane& lane, const Result<T>& result) const noexcept {
+        return result && lane.retries_ == 0;
+    }
+    template <class T>
+    After after(Lane& lane, auto& call, Result<T>& result) const noexcept {
         lane.taken_.settle(call.attempt);
-        if (result) [[likely]]
-            return is_good(result) || call.only_once ? done : next(lane, call, result);
+        if (result) return is_good(result) || call.only_once ? done : next(lane, call, result);
         return failed(lane, call, result);
     }
 
@@ -195,7 +205,8 @@ private:
     [[gnu::noinline]] After next(Lane& lane, auto& call, Result<T>& result) const noexcept {
         const Options& options = *lane.options_;
         if (lane.retries_ >= options.max_retries) return done;
-        Duration delay = lane.previous_ = delay_of(options, lane.retries_ + 1, lane.previous_);
+        const Duration previous = lane.retries_ > 0 ? lane.previous_ : Duration{0};
+        Duration delay = lane.previous_ = delay_of(options, lane.retries_ + 1, previous);
         std::optional<Errc> code;
         std::optional<int> status;
         if (!result) {

@@ -67,6 +67,7 @@ public:
 
     std::string_view name() const { return name_; }
     bool glance(Lane&, auto&) const { return world_->pick(3) == 0; }
+    bool glance_back(Lane&, const bw::Result<int>&) const { return world_->pick(3) == 0; }
     bw::Before before(Lane& lane, auto& call) const {
         const int choice = world_->pick(12);
         world_->tell(name_ + " before " + std::to_string(choice));

@@ -102,6 +102,8 @@ private:
     [[gnu::noinline]] static Result<T> ask(const std::tuple<P...>& policies, AnyCall& call, F& function,
                                            Frame<I, Outer>& frame) {
         const Before before = std::get<I>(policies).before(frame.lane, call);
+        if (before.kind == Before::Kind::reject) [[likely]]
+            return rejected(policies, call, frame, before);
         return stopped_by(policies, call, function, frame, before);
     }
 
@@ -127,8 +129,7 @@ private:
     template <std::size_t I, class Outer>
     Result<T> pass_late(Frame<I, Outer>& frame) {
         Result<T> result = enter_inner_late(frame);
-        for (After after = policy<I>().after(frame.lane, call_, result); after.again;)
-            after = once_more(policies_, call_, function_, frame, after.delay, result);
+        leave(frame, result);
         return result;
     }
     template <std::size_t I, class Outer>
@@ -142,8 +143,7 @@ private:
     template <std::size_t I, class Outer>
     [[gnu::always_inline]] Result<T> pass(Frame<I, Outer>& frame) {
         Result<T> result = enter_inner(frame);
-        for (After after = policy<I>().after(frame.lane, call_, result); after.again;) [[unlikely]]
-            after = once_more(policies_, call_, function_, frame, after.delay, result);
+        leave(frame, result);
         return result;
     }
 
@@ -155,17 +155,42 @@ private:
             return enter<I + 1>(frame.outer);
     }
 
+    /// The call has come back to the policy, which may say that it is made anew.
     template <std::size_t I, class Outer>
-    [[gnu::noinline]] static After once_more(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                             Frame<I, Outer>& frame, Duration delay, Result<T>& result) {
-        BlockingDriver driver{policies, call, function};
-        if (const auto ended = driver.wait(delay)) {
-            result = fail(detail::cut_short(*ended, result));
-            return done;
+    [[gnu::always_inline]] void leave(Frame<I, Outer>& frame, Result<T>& result) {
+        if constexpr (requires { policy<I>().glance_back(frame.lane, result); }) {
+            if (!policy<I>().glance_back(frame.lane, result)) [[unlikely]]
+                leave_late(policies_, call_, function_, frame, result);
+        } else {
+            if (const After after = policy<I>().after(frame.lane, call_, result); after.again) [[unlikely]]
+                repeat(policies_, call_, function_, frame, result, after.delay);
         }
-        call.attempt_began = Instant::max();
-        result = driver.enter_inner_late(frame);
-        return std::get<I>(policies).after(frame.lane, call, result);
+    }
+    template <std::size_t I, class Outer>
+    [[gnu::noinline]] static void leave_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
+                                             Frame<I, Outer>& frame, Result<T>& result) {
+        const After after = std::get<I>(policies).after(frame.lane, call, result);
+        if (after.again) repeat(policies, call, function, frame, result, after.delay);
+    }
+
+    template <std::size_t I, class Outer>
+    [[gnu::noinline]] static void repeat(const std::tuple<P...>& policies, AnyCall& call, F& function,
+                                         Frame<I, Outer>& frame, Result<T>& result, Duration delay) {
+        BlockingDriver driver{policies, call, function};
+        for (;;) {
+            if (const auto ended = driver.wait(delay)) {
+                result = fail(detail::cut_short(*ended, result));
+                return;
+            }
+            call.attempt_began = Instant::max();
+            result = driver.enter_inner_late(frame);
+            if constexpr (requires { std::get<I>(policies).glance_back(frame.lane, result); }) {
+                if (std::get<I>(policies).glance_back(frame.lane, result)) return;
+            }
+            const After after = std::get<I>(policies).after(frame.lane, call, result);
+            if (!after.again) return;
+            delay = after.delay;
+        }
     }
 
     /// Waits as often as the policy asks for; after each wait, what was admitted outside is asked whether it still

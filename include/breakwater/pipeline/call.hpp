@@ -100,14 +100,14 @@ public:
         return over == Instant::max() ? Duration::max() : std::max(Duration{0}, over - now.clock().now());
     }
     [[gnu::always_inline]] bool out_of_time() noexcept {
-        if (deadline == Instant::max()) [[likely]]
-            return false;
+        if (!now.was_read() && deadline == Instant::max()) return false;
         return now() >= deadline;
     }
 
     [[gnu::always_inline]] void set_deadline(Duration from_now) noexcept {
         const Instant start = now();
-        if (from_now < Instant::max() - start) deadline = std::min(deadline, start + from_now);
+        if (from_now < Instant::max() - start) [[likely]]
+            deadline = std::min(deadline, start + from_now);
     }
 
     void set_observer(const Observer& watcher) noexcept {

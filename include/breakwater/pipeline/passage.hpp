@@ -442,6 +442,10 @@ private:
     /// Nothing if that is a question.
     template <std::size_t I>
     [[gnu::always_inline]] std::optional<After> after() {
+        if constexpr (requires { policy<I>().glance_back(lane<I>(), *result_); }) {
+            if (policy<I>().glance_back(lane<I>(), *result_)) [[likely]]
+                return done;
+        }
         if constexpr (requires { policy<I>().async_after(lane<I>(), call_, *result_); })
             return known<I>(policy<I>().async_after(lane<I>(), call_, *result_));
         else

@@ -82,7 +82,9 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 ///   asked in one `Round`: until they are answered the call goes on inwards as if they had said proceed, as far as the
 ///   last of them; and if one is refused then, `after` has been told of that error by those inside it.
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
-///   `before` asked. `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events, and
+///   `before` asked. `glance_back(lane, result) → bool` says done if there is next to nothing to do after the call, and
+///   does it; only if it says no is `after` asked.
+/// - Optional: `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events, and
 ///   `key(lane)` whom it tells the call by.
 ///
 /// ```

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace breakwater::detail {
@@ -28,22 +29,26 @@ Error cut_short(const Error& by, const Result<T>& last) {
                          .set_sent(error.sent()));
 }
 
+[[gnu::noinline]] void report_refusal(auto& call, std::string_view policy, std::string_view key, const Error& error) {
+    call.emit({.kind = EventKind::permit_refused,
+               .policy = policy,
+               .key = key,
+               .code = error.code(),
+               .delay = error.retry_after()});
+}
+
 /// A policy's refusal in words, its own if it has some; reports it.
 template <class P, class AnyCall>
-Error refusal_of(const P& policy, typename P::Lane& lane, AnyCall& call, const Before& before) {
+[[gnu::always_inline]] inline Error refusal_of(const P& policy, typename P::Lane& lane, AnyCall& call,
+                                               const Before& before) {
     Error error = [&] {
         if constexpr (requires { policy.refusal(lane, call, before); })
             return policy.refusal(lane, call, before);
         else
             return refusal_by(name_of(policy), before);
     }();
-    if (call.is_observed()) {
-        call.emit({.kind = EventKind::permit_refused,
-                   .policy = name_of(policy),
-                   .key = lane_key(policy, lane),
-                   .code = error.code(),
-                   .delay = error.retry_after()});
-    }
+    if (call.is_observed()) [[unlikely]]
+        report_refusal(call, name_of(policy), lane_key(policy, lane), error);
     return error;
 }
 

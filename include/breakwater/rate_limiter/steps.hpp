@@ -56,8 +56,9 @@ public:
     /// A permit, if that is seen at once.
     [[gnu::always_inline]] bool take_at_a_glance(auto& now) const noexcept {
         Duration paused{};
-        return decided_at_a_glance(store_, Step{pause_, rules_.pause, PauseMachine::Check{}}, paused) &&
-               apply(typename Machine::Take{}, now).granted;
+        if (!decided_at_a_glance(store_, Step{pause_, rules_.pause, PauseMachine::Check{}}, paused)) [[unlikely]]
+            return false;
+        return apply(typename Machine::Take{}, now).granted;
     }
     /// Permits, if there are any and the service allows them.
     Grant take(std::int64_t permits, auto& now) const noexcept {
