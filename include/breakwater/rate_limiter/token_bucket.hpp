@@ -51,10 +51,12 @@ struct TokenBucket {
     [[gnu::always_inline]] static constexpr Grant take(State& state, const Prepared& rate, std::int64_t n,
                                                        Instant now) noexcept {
         const auto wanted = static_cast<std::uint64_t>(n);  // a negative n is more than any burst
-        if (wanted > rate.burst) return {.never = true};
+        if (wanted > rate.burst) [[unlikely]]
+            return {.never = true};
         const std::uint64_t at = ticks(rate, now);
         const std::uint64_t after = debt(state, at) + wanted * rate.cost;
-        if (after > rate.capacity) return refuse(state, rate, at, after);
+        if (after > rate.capacity) [[unlikely]]
+            return refuse(state, rate, at, after);
         set(state, at + after);
         return {.granted = true};
     }
@@ -114,15 +116,18 @@ private:
 
     /// How many ticks the bucket is short of full. A clock that steps back finds it shorter, never fuller.
     static constexpr std::uint64_t debt(const State& state, std::uint64_t at) noexcept {
-        const std::uint64_t ahead = state.word - at;
-        return state.word == 0 || static_cast<std::int64_t>(ahead) < 0 ? 0 : ahead;
+        if (state.word == 0) return 0;
+        return static_cast<std::uint64_t>(std::max<std::int64_t>(static_cast<std::int64_t>(state.word - at), 0));
     }
 
     /// The word 0 means fresh, so the one instant in 2^64 that would read so becomes the next tick.
-    static constexpr void set(State& state, std::uint64_t full_at) noexcept { state.word = full_at + (full_at == 0); }
+    static constexpr void set(State& state, std::uint64_t full_at) noexcept {
+        if (full_at == 0) [[unlikely]]
+            full_at = 1;
+        state.word = full_at;
+    }
 
-    [[gnu::noinline]] static constexpr Grant refuse(State& state, const Prepared& rate, std::uint64_t at,
-                                                    std::uint64_t after) noexcept {
+    static constexpr Grant refuse(State& state, const Prepared& rate, std::uint64_t at, std::uint64_t after) noexcept {
         const std::uint64_t owed = debt(state, at);
         if (owed > rate.furthest) {
             after = after - owed + rate.capacity;

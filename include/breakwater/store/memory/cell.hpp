@@ -34,14 +34,15 @@ public:
 
     template <class Command, class Now>
     [[gnu::always_inline]] auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
+        const Instant at = now();  // first, so that little time is between the load and the exchange
         std::uint64_t before = word_.load(std::memory_order_acquire);
-        const Instant at = now();
         for (;;) {
             typename M::State state = state_of(before);
             const auto decision = M::apply(state, options, command, at);
             const std::uint64_t after = word_of(state);
             if (after == before) return decision;
             if (word_.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_acquire))
+                [[likely]]
                 return decision;
         }
     }
@@ -77,34 +78,36 @@ public:
     [[gnu::always_inline]] bool glance(const Command& command, DecisionOf<M, Command>& decision) const noexcept {
         if constexpr (requires(std::uint64_t word) { M::glance(word, command, decision); }) {
             const std::uint64_t word = hot_.load(std::memory_order_acquire);
-            return (word & locked) == 0 && M::glance(word >> 1, command, decision);
+            if ((word & locked) != 0) [[unlikely]]
+                return false;
+            return M::glance(word, command, decision);
         } else {
             return false;
         }
     }
 
     template <class Command, class Now>
-    auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
-        DecisionOf<M, Command> decision{};
+    [[gnu::always_inline]] auto apply(const typename M::Options& options, const Command& command, Now& now) noexcept {
+        DecisionOf<M, Command> decision{};  // made in place
         const Instant at = now();
         if constexpr (requires(std::uint64_t word) { M::glance(word, options, command, at, decision); }) {
             const std::uint64_t word = hot_.load(std::memory_order_acquire);
-            if ((word & locked) == 0 && M::glance(word >> 1, options, command, at, decision)) return decision;
+            if ((word & locked) != 0 || !M::glance(word, options, command, at, decision))
+                apply_late(options, command, at, decision);
+        } else {
+            apply_at(options, command, at, decision);
         }
-        Unlock unlock{*this, lock()};
-        decision = M::apply(state_, options, command, at);
-        unlock.word = word_of(state_, options);
         return decision;
     }
 
     typename M::State peek() const {
-        const std::uint64_t word = lock();
-        const Unlock unlock{*this, word};
+        lock();
+        const Unlock unlock{*this, hot_.load(std::memory_order_relaxed) & ~locked};
         return state_;
     }
 
 private:
-    static constexpr std::uint64_t locked = 1;
+    static constexpr std::uint64_t locked = std::uint64_t{1} << 62;  // beyond a summary
 
     struct Unlock {
         const BlockCell& cell;
@@ -114,26 +117,42 @@ private:
 
     static std::uint64_t word_of(const typename M::State& state, const typename M::Options& options) noexcept {
         if constexpr (requires { M::summary(state, options); })
-            return M::summary(state, options) << 1;
+            return M::summary(state, options);
         else
             return 0;
     }
 
-    /// Returns the word as it was.
-    [[gnu::always_inline]] std::uint64_t lock() const noexcept {
-        const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
-        return (before & locked) == 0 ? before : wait_for_lock();
+    template <class Command>
+    [[gnu::always_inline]] void apply_at(const typename M::Options& options, const Command& command, Instant at,
+                                         DecisionOf<M, Command>& decision) noexcept {
+        lock();
+        Unlock unlock{*this, 0};
+        decision = M::apply(state_, options, command, at);
+        unlock.word = word_of(state_, options);
+    }
+    /// After a glance that has not decided.
+    template <class Command>
+    [[gnu::noinline]] void apply_late(const typename M::Options& options, const Command& command, Instant at,
+                                      DecisionOf<M, Command>& decision) noexcept {
+        apply_at(options, command, at, decision);
+    }
+
+    [[gnu::always_inline]] bool try_lock() const noexcept {
+        return (hot_.fetch_or(locked, std::memory_order_acquire) & locked) == 0;
+    }
+    [[gnu::always_inline]] void lock() const noexcept {
+        if (!try_lock()) [[unlikely]]
+            wait_for_lock();
     }
     /// Waiters sleep and are not woken: a lock that is held for long is one whose holder has lost its core, and telling
     /// waiters would cost every caller a second atomic exchange.
-    [[gnu::noinline, gnu::cold]] std::uint64_t wait_for_lock() const noexcept {
+    [[gnu::noinline, gnu::cold]] void wait_for_lock() const noexcept {
         for (int tries = 1;;) {
             while ((hot_.load(std::memory_order_relaxed) & locked) != 0) {
                 constexpr timespec fifty_microseconds{.tv_sec = 0, .tv_nsec = 50'000};
                 if (++tries > 64) ::nanosleep(&fifty_microseconds, nullptr);
             }
-            const std::uint64_t before = hot_.fetch_or(locked, std::memory_order_acquire);
-            if ((before & locked) == 0) return before;
+            if (try_lock()) return;
         }
     }
 
