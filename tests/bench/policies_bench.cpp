@@ -1,4 +1,5 @@
 // The cost of the policies on MemoryStore, against one read of the steady clock in the same run.
+#include "bare_loops.hpp"
 #include "figure.hpp"
 #include "least_time_reporter.hpp"
 
@@ -160,6 +161,11 @@ BENCHMARK(breaker_open);
 void breaker_open_by_ticks(benchmark::State& state) { refuse(state, bw::TickClock{}); }
 BENCHMARK(breaker_open_by_ticks);
 
+BENCHMARK(bw::bench::bare_no_op<bw::bench::steady_micros>)->Name("bare_no_op");
+BENCHMARK(bw::bench::bare_no_op<bw::bench::unordered_micros>)->Name("bare_no_op_unordered");
+BENCHMARK(bw::bench::bare_refusal<bw::bench::steady_micros>)->Name("bare_refusal");
+BENCHMARK(bw::bench::bare_refusal<bw::bench::unordered_micros>)->Name("bare_refusal_unordered");
+
 template <class Guard>
 const Guard& shared(Guard (*make)()) {
     static const Guard guard = make();
@@ -187,16 +193,22 @@ struct Ratio {
 
 constexpr Ratio ratios[] = {
     {"guarded no-op, in clock reads", "<= 1.4", "guarded_no_op", "clock_read"},
+    {"bare loop in place of the no-op, in clock reads", "", "bare_no_op", "clock_read"},
     {"guarded no-op with an empty observer, in ones without", "<= 1.05", "guarded_unobserved", "guarded_no_op"},
     {"one TickClock reading, in clock reads", "", "tick_clock_read", "clock_read"},
     {"guarded no-op by TickClock, in clock reads", "<= 0.55", "guarded_by_ticks", "clock_read"},
     {"open refusal by TickClock, in clock reads", "<= 0.5", "breaker_open_by_ticks", "clock_read"},
+    {"bare loop in place of the no-op, by an unordered counter, in clock reads", "", "bare_no_op_unordered",
+     "clock_read"},
+    {"bare loop in place of the refusal, by an unordered counter, in clock reads", "", "bare_refusal_unordered",
+     "clock_read"},
     {"guarded no-op with a bulkhead, in clock reads", "<= 2.4", "guarded_with_bulkhead", "clock_read"},
     {"guarded no-op with a retry budget, in clock reads", "<= 2.4", "guarded_with_budget", "clock_read"},
     {"guarded no-op with metrics, in those without an observer", "", "guarded_with_metrics", "guarded_no_op"},
     {"guarded no-op as a task, in blocking ones", "<= 4", "asynchronous_no_op", "guarded_no_op"},
     {"breaker alone, closed, success, in clock reads", "<= 0.2", "breaker_closed", "clock_read"},
     {"breaker alone, open, refusal, in clock reads", "<= 1.2", "breaker_open", "clock_read"},
+    {"bare loop in place of the refusal, in clock reads", "", "bare_refusal", "clock_read"},
     {"stack with a count window, in clock reads", "<= 1.5", "stack_count_window", "clock_read"},
     {"stack with a time window, in clock reads", "<= 2.6", "stack_time_window", "clock_read"},
     {"throughput of 2 threads to 1, on a breaker", ">= 1.9", "breaker_threads/real_time/threads:1",
