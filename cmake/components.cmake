@@ -51,6 +51,7 @@ breakwater_component(core
         detail/fork.hpp
         detail/invalid_option.hpp
         detail/one_line.hpp
+        detail/search.hpp
         detail/stop_link.hpp
         detail/validate_in.hpp
         detail/versions.hpp

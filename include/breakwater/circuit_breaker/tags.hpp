@@ -1,6 +1,7 @@
 #pragma once
 
-#include <algorithm>
+#include <breakwater/detail/search.hpp>
+
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@ public:
     Tags(std::initializer_list<std::string> tags) : tags_{tags} {}
     explicit Tags(std::vector<std::string> tags) noexcept : tags_{std::move(tags)} {}
 
-    bool contains(std::string_view tag) const noexcept { return std::ranges::find(tags_, tag) != tags_.end(); }
+    bool contains(std::string_view tag) const noexcept { return detail::contains(tags_, tag); }
     bool empty() const noexcept { return tags_.empty(); }
 
     friend bool operator==(const Tags&, const Tags&) = default;

@@ -4,12 +4,12 @@
 #include <breakwater/client/json_reader.hpp>
 #include <breakwater/client/options.hpp>
 #include <breakwater/client/secret.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/result.hpp>
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <initializer_list>
 #include <string>
@@ -150,9 +150,9 @@ void read_headers(const JsonReader<Json>& reader, Headers& headers) {
     for (const auto& [name, value] : reader.value().items()) {
         const JsonReader<Json> own = reader.member(name, value);
         std::string text;
-        const bool is_secret = std::ranges::any_of(
-            std::initializer_list<std::string_view>{"Authorization", "Proxy-Authorization", "Cookie"},
-            [&](std::string_view secret) { return equals_ignoring_case(name, secret); });
+        const bool is_secret =
+            detail::any_of(std::initializer_list<std::string_view>{"Authorization", "Proxy-Authorization", "Cookie"},
+                           [&](std::string_view secret) { return equals_ignoring_case(name, secret); });
         if (value.is_object() || is_secret)
             read_secret(own, text);
         else

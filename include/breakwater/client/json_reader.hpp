@@ -2,6 +2,7 @@
 
 #include <breakwater/client/duration.hpp>
 #include <breakwater/client/size.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/timeline.hpp>
 
@@ -197,7 +198,7 @@ public:
         };
         read_members(member);
         for (const auto& [key, unused] : value_.items()) {
-            if (std::ranges::find(known, key) != known.end()) continue;
+            if (detail::contains(known, key)) continue;
             this->member(key, unused).mistake("unknown key" + suggestion(key, known));
         }
         return mistakes_.size() == before;

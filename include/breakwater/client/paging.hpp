@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/client/request_options.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/link.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/reference.hpp>
@@ -199,7 +200,7 @@ private:
     Result<std::optional<std::string>> after(const LinkPages& by, const Response& page) const {
         const auto link = find_link(page.headers, by.rel);
         if (!link) return std::nullopt;
-        if (std::ranges::any_of(*link, [](char c) { return is_control(c) || c == '\\'; }))
+        if (detail::any_of(*link, [](char c) { return is_control(c) || c == '\\'; }))
             return fail(Errc::redirect_refused, "the next page: a control character or a backslash");
         std::string next = resolve_reference(page.url, mend_location(*link));
         if (auto ok = check_origin(next); !ok) return fail(std::move(ok.error()));

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/url.hpp>
 
-#include <algorithm>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -25,8 +25,7 @@ inline std::string endpoint_of(const Request& request) {
     while (!path.empty()) {
         const auto end = path.find('/', 1);
         const std::string_view segment = path.substr(1, end == path.npos ? end : end - 1);
-        const bool numeric =
-            !segment.empty() && std::ranges::all_of(segment, [](char c) { return c >= '0' && c <= '9'; });
+        const bool numeric = !segment.empty() && detail::all_of(segment, [](char c) { return c >= '0' && c <= '9'; });
         endpoint.append("/").append(numeric ? std::string_view{"{}"} : segment);
         path = end == path.npos ? std::string_view{} : path.substr(end);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/content_range.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
@@ -8,7 +9,6 @@
 #include <breakwater/http/response.hpp>
 #include <breakwater/http/validator.hpp>
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,7 +28,7 @@ inline bool is_resumable(const Request& request) {
     if (request.method != Method::get) return false;
     constexpr std::string_view own[] = {"Range",         "If-Range",          "If-Match",
                                         "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"};
-    return std::ranges::none_of(own, [&](std::string_view name) { return request.headers.contains(name); });
+    return detail::none_of(own, [&](std::string_view name) { return request.headers.contains(name); });
 }
 
 /// Adds what asks for the rest (RFC 9110 §13.1.5, §14.2); without a point, for the whole in a form that can be resumed.
@@ -42,7 +42,7 @@ inline void ask_for_rest(Headers& headers, const std::optional<ResumePoint>& poi
 /// Whether the body is in another form than the file: an offset in one means nothing in the other.
 inline bool is_encoded(const Headers& headers) {
     const auto codings = headers.get_all("Content-Encoding");
-    return std::ranges::any_of(codings, [](std::string_view coding) {
+    return detail::any_of(codings, [](std::string_view coding) {
         return !detail::equals_ignoring_case(detail::trim(coding), "identity");
     });
 }

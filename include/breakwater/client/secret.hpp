@@ -1,8 +1,8 @@
 #pragma once
 
 #include <breakwater/client/json_reader.hpp>
+#include <breakwater/detail/search.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
@@ -15,7 +15,7 @@
 namespace breakwater::detail {
 
 inline bool is_variable_name(std::string_view text) {
-    return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return !text.empty() && all_of(text, [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     });
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/explain/explanation.hpp>
 
 #include <algorithm>
@@ -58,7 +59,7 @@ public:
     /// What has been gathered, with a line for each timeout that is missing.
     Explanation finish() && {
         const auto is_missing = [this](const char* phase) {
-            return std::ranges::none_of(all.timeouts, [&](const auto& timeout) { return timeout.phase == phase; });
+            return detail::none_of(all.timeouts, [&](const auto& timeout) { return timeout.phase == phase; });
         };
         if (is_missing("attempt")) all.timeouts.insert(all.timeouts.begin(), {.phase = "attempt"});
         if (asks_deadline && is_missing("call"))

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/result.hpp>
 
 #include <algorithm>
@@ -52,12 +53,13 @@ public:
 
     /// Whether it can be sent again after it has been sent.
     bool is_replayable() const noexcept {
-        return !stream_ || (!stream_->is_read && std::ranges::all_of(stream_->parts, &Body::is_replayable));
+        return !stream_ || (!stream_->is_read &&
+                            detail::all_of(stream_->parts, [](const Body& part) { return part.is_replayable(); }));
     }
     /// Whether it is one-shot and has been used.
     bool is_spent() const noexcept {
         return stream_ && ((stream_->is_read && stream_->is_read->load(std::memory_order_acquire)) ||
-                           std::ranges::any_of(stream_->parts, &Body::is_spent));
+                           detail::any_of(stream_->parts, [](const Body& part) { return part.is_spent(); }));
     }
 
     /// From its beginning. `Errc::not_replayable` if it is spent, `Errc::invalid_request` if a file cannot be read.

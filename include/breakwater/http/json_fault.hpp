@@ -132,7 +132,8 @@ private:
         for (Json& element : array) elements.push_back(&element);
         const Json* last = last_of(elements, 8);
         if (last == nullptr) return nullptr;
-        const auto index = static_cast<std::size_t>(std::ranges::find(elements, last) - elements.begin());
+        const auto index =
+            static_cast<std::size_t>(std::find(elements.begin(), elements.end(), last) - elements.begin());
         pointer /= index;
         // If the failure is the same without the other elements, the probes to come have less to read.
         Json only = Json::array();

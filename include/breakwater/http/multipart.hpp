@@ -1,12 +1,12 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/file_body.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/uuid.hpp>
 
-#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -75,7 +75,7 @@ inline Result<EncodedMultipart> encode(const Multipart& parts) {
     std::string boundary;
     do {
         boundary = "breakwater-" + make_uuid();
-    } while (std::ranges::any_of(parts, [&](const Part& part) {
+    } while (detail::any_of(parts, [&](const Part& part) {
         return part.body.text().find(boundary) != std::string::npos || part.name.find(boundary) != std::string::npos ||
                (part.filename && part.filename->find(boundary) != std::string::npos);
     }));

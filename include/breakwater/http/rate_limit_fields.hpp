@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/date.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/detail/structured_field.hpp>
@@ -7,7 +8,6 @@
 #include <breakwater/http/retry_after.hpp>
 #include <breakwater/timeline.hpp>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -117,9 +117,7 @@ constexpr std::optional<PlainNumber> parse_plain_number(std::string_view text) n
     const std::size_t point = text.find('.');
     const std::string_view digits = text.substr(0, point);
     const std::string_view fraction = point == text.npos ? "0" : text.substr(point + 1);
-    const auto are_digits = [](std::string_view part) {
-        return !part.empty() && std::all_of(part.begin(), part.end(), is_digit);
-    };
+    const auto are_digits = [](std::string_view part) { return !part.empty() && all_of(part, is_digit); };
     if (!are_digits(digits) || !are_digits(fraction) || digits.size() > 16) return std::nullopt;
     PlainNumber number;
     for (const char c : digits) number.whole = number.whole * 10 + (c - '0');

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/detail/one_line.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/percent_encoding.hpp>
 #include <breakwater/http/request.hpp>
@@ -64,14 +65,14 @@ public:
                                                 "access_key",    "subscription_key"};
         constexpr std::string_view endings[] = {"_token",  "_secret",  "_password",   "_signature",
                                                 "_apikey", "_api_key", "_credential", "_access_key"};
-        return std::ranges::find(telling, own) != std::end(telling) || std::ranges::find(names_, own) != names_.end() ||
-               std::ranges::any_of(endings, [&](std::string_view ending) { return own.ends_with(ending); });
+        return detail::contains(telling, own) || detail::contains(names_, own) ||
+               detail::any_of(endings, [&](std::string_view ending) { return own.ends_with(ending); });
     }
 
     /// Whether a name or path would change: nearly never, and told without allocating.
     bool is_telling(std::string_view text) const noexcept {
         return text.find('=') != text.npos ||
-               std::ranges::any_of(values_, [&](const std::string& value) { return text.find(value) != text.npos; });
+               detail::any_of(values_, [&](const std::string& value) { return text.find(value) != text.npos; });
     }
 
     /// The text without its secrets. `request` is what it is about, if anything: its secrets are known, too.
@@ -82,7 +83,7 @@ public:
             for (const Header& header : request->headers) learn_from(values, header.name, header.value);
             learn_from_query(values, request->url);
         }
-        std::ranges::sort(values, [](const auto& a, const auto& b) { return a.size() > b.size(); });
+        std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
         for (const std::string& value : values)
             for (auto at = out.find(value); at != out.npos; at = out.find(value, at + mask.size()))
                 out.replace(at, value.size(), mask);
@@ -109,7 +110,7 @@ private:
     }
 
     static void add(std::vector<std::string>& values, std::string_view value) {
-        if (value.size() < 4 || std::ranges::find(values, value) != values.end()) return;
+        if (value.size() < 4 || detail::contains(values, value)) return;
         values.emplace_back(value);
         if (std::string encoded = percent_encode(value); encoded != value) values.push_back(std::move(encoded));
     }
@@ -190,7 +191,7 @@ private:
                 const std::size_t from = at + scheme.size();
                 const auto to = std::min(text.find_first_of(" \t\r\n\"'<>,;)}\\", from), text.size());
                 const std::string_view token = std::string_view{text}.substr(from, to - from);
-                const bool is_word = std::ranges::all_of(token, [](char c) { return c >= 'a' && c <= 'z'; });
+                const bool is_word = detail::all_of(token, [](char c) { return c >= 'a' && c <= 'z'; });
                 if (token.size() >= 8 && !is_word) text.replace(from, token.size(), mask);
             }
         }

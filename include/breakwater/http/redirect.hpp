@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/classify.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
@@ -10,7 +11,6 @@
 #include <breakwater/http/url.hpp>
 #include <breakwater/result.hpp>
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,10 +69,10 @@ inline Result<std::optional<Request>> next_hop(const Request& request, const Res
         return fail(std::move(error));
     };
     const std::string_view location = detail::trim(locations.front());
-    if (std::any_of(locations.begin(), locations.end(), [&](auto other) { return detail::trim(other) != location; })) {
+    if (detail::any_of(locations, [&](auto other) { return detail::trim(other) != location; })) {
         return refuse("more than one Location");
     }
-    if (std::any_of(location.begin(), location.end(), [](char c) { return detail::is_control(c) || c == '\\'; })) {
+    if (detail::any_of(location, [](char c) { return detail::is_control(c) || c == '\\'; })) {
         return refuse("Location holds a control character or a backslash");
     }
     const auto from = Url::parse(request.url);

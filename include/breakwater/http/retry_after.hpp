@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/date.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
@@ -20,7 +21,7 @@ inline constexpr Duration longest_retry_after = std::chrono::years{100};
 /// Whole seconds as RFC 9110 §10.2.3 writes them (digits only), at most `limit`; nullopt for anything else.
 constexpr std::optional<Duration> parse_delta_seconds(std::string_view text,
                                                       Duration limit = longest_retry_after) noexcept {
-    if (text.empty() || !std::all_of(text.begin(), text.end(), detail::is_digit)) return std::nullopt;
+    if (text.empty() || !detail::all_of(text, detail::is_digit)) return std::nullopt;
     const std::int64_t most = std::chrono::floor<std::chrono::seconds>(limit).count();
     std::int64_t seconds = 0;
     for (const char c : text) {

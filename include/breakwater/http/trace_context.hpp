@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/errc.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
@@ -87,14 +88,15 @@ private:
     static constexpr std::size_t span_at = 36;
     static constexpr std::size_t flags_at = 53;
 
-    TraceContext() noexcept { std::ranges::copy(std::string_view{blank}, text_.begin()); }
+    TraceContext() noexcept { blank.copy(text_.data(), blank.size()); }
 
     static std::uint64_t random_id() {
         for (;;)
             if (const std::uint64_t id = random_seed(); id != 0) return id;
     }
     void put(std::size_t at, std::uint64_t id) noexcept {
-        std::ranges::copy(detail::to_hex(id), text_.begin() + static_cast<std::ptrdiff_t>(at));
+        const auto digits = detail::to_hex(id);
+        std::copy(digits.begin(), digits.end(), text_.data() + at);
     }
     static std::string accepted_state(std::string_view tracestate);
 
@@ -106,7 +108,7 @@ private:
 namespace detail {
 
 constexpr bool is_lower_hex(std::string_view text) noexcept {
-    return std::ranges::all_of(text, [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
+    return all_of(text, [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
 /// A member of `tracestate`: a key of 1 to 256 of its characters, "=", and a value of 1 to 256 printable ones.
@@ -117,8 +119,8 @@ constexpr bool is_trace_member(std::string_view member) noexcept {
     const std::string_view value = member.substr(equals + 1);
     const auto is_plain = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); };
     if (!is_plain(key.front()) || value.empty() || value.size() > 256) return false;
-    return std::ranges::all_of(key, [&](char c) { return is_plain(c) || std::string_view{"_-*/@"}.contains(c); }) &&
-           std::ranges::all_of(value, [](char c) { return c >= ' ' && c <= '~' && c != '='; });
+    return all_of(key, [&](char c) { return is_plain(c) || std::string_view{"_-*/@"}.contains(c); }) &&
+           all_of(value, [](char c) { return c >= ' ' && c <= '~' && c != '='; });
 }
 
 }  // namespace detail
@@ -140,7 +142,7 @@ inline Result<TraceContext> TraceContext::parse(std::string_view traceparent, st
     if (text.substr(span_at, 16) == blank.substr(span_at, 16)) return wrong("the parent id is zero");
 
     TraceContext made;
-    std::ranges::copy(text.substr(trace_at, 50), made.text_.begin() + trace_at);
+    text.copy(made.text_.data() + trace_at, 50, trace_at);
     // Sampled and random; of a later version only the first is known. Other flags have to be sent as zero.
     const int known = version == "00" ? 3 : 1;
     made.text_.back() = static_cast<char>('0' + (detail::hex_value(text[flags_at + 1]) & known));

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/http/date.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -27,7 +27,7 @@ namespace detail {
 constexpr bool is_strong_tag(std::string_view text) noexcept {
     if (text.size() < 2 || text.front() != '"' || text.back() != '"') return false;
     const std::string_view inside = text.substr(1, text.size() - 2);
-    return std::ranges::none_of(inside, [](char c) { return c == '"' || c == ' ' || is_control(c); });
+    return none_of(inside, [](char c) { return c == '"' || c == ' ' || is_control(c); });
 }
 
 /// Whether a date of last modification cannot also be that of another version: it is well before the answer's own
@@ -58,7 +58,7 @@ inline std::optional<Validator> strong_validator(const Headers& headers) {
 inline bool contradicts(const Headers& headers, const Validator& validator) {
     const bool is_tag = validator.kind == Validator::Kind::entity_tag;
     const auto named = headers.get_all(is_tag ? "ETag" : "Last-Modified");
-    return std::ranges::any_of(named, [&](std::string_view text) { return text != validator.text; });
+    return detail::any_of(named, [&](std::string_view text) { return text != validator.text; });
 }
 
 }  // namespace breakwater

@@ -170,7 +170,7 @@ public:
             circuit.name = pin.label();
             seen.circuits.push_back(std::move(circuit));
         });
-        std::ranges::sort(seen.circuits, [](const CircuitSnapshot& a, const CircuitSnapshot& b) {
+        std::sort(seen.circuits.begin(), seen.circuits.end(), [](const CircuitSnapshot& a, const CircuitSnapshot& b) {
             const bool a_closed = a.state == CircuitState::closed;
             const bool b_closed = b.state == CircuitState::closed;
             return a_closed != b_closed ? b_closed : a.counts.failures > b.counts.failures;

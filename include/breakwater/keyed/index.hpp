@@ -67,7 +67,8 @@ public:
     void erase(const KeyHash& hash, std::uint32_t number) noexcept {
         for (std::size_t at = home(hash);; at = next(at)) {
             Line& line = lines_[at];
-            const auto slot = static_cast<std::size_t>(std::ranges::find(line.numbers, number) - line.numbers);
+            const auto slot =
+                static_cast<std::size_t>(std::find(line.numbers, line.numbers + slots, number) - line.numbers);
             if (slot < slots) {
                 change(line, slot / 8, -(tag(hash) << (8 * (slot % 8))));
                 atomic(line.numbers[slot]).store(0, std::memory_order_relaxed);

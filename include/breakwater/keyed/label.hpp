@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/keyed/hash.hpp>
 
 #include <algorithm>
@@ -20,9 +21,9 @@ public:
 
     void set(std::string_view key, const KeyHash& hash) noexcept {
         constexpr std::size_t digits = 8;
-        const bool whole = key.size() <= capacity && std::ranges::all_of(key, is_shown);
+        const bool whole = key.size() <= capacity && detail::all_of(key, is_shown);
         if (!whole) key = key.substr(0, capacity - digits - 1);
-        char* end = std::ranges::transform(key, text_, [](char c) { return is_shown(c) ? c : '?'; }).out;
+        char* end = std::transform(key.begin(), key.end(), text_, [](char c) { return is_shown(c) ? c : '?'; });
         if (!whole) {
             *end++ = '~';
             for (std::size_t i = 0; i < digits; ++i) *end++ = "0123456789abcdef"[hash.high >> (4 * i) & 15U];

@@ -177,12 +177,12 @@ public:
         table.for_each([&](const Pin& pin) {
             if (most == 0 || table.is_fresh(pin, now)) return;
             busiest.push_back(look(pin));
-            std::ranges::push_heap(busiest, is_busier);
+            std::push_heap(busiest.begin(), busiest.end(), is_busier);
             if (busiest.size() <= most) return;
-            std::ranges::pop_heap(busiest, is_busier);
+            std::pop_heap(busiest.begin(), busiest.end(), is_busier);
             busiest.pop_back();
         });
-        std::ranges::sort_heap(busiest, is_busier);
+        std::sort_heap(busiest.begin(), busiest.end(), is_busier);
         seen.shared = look(table.shared());
         return seen;
     }

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <breakwater/detail/search.hpp>
 #include <breakwater/errc.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/url.hpp>
 
-#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <string>
@@ -35,7 +35,7 @@ inline std::vector<SpanAttribute> span_attributes(const Event& event) {
     constexpr std::string_view known[] = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS",
                                           "PATCH",   "POST",   "PUT", "TRACE"};
     const std::string_view method = event.subject.substr(0, event.subject.find(' '));
-    const bool is_known = std::ranges::find(known, method) != std::end(known);
+    const bool is_known = detail::contains(known, method);
     add("http.request.method", std::string{is_known ? method : "_OTHER"});
     if (!is_known) add("http.request.method_original", std::string{method});
     if (const auto url = Url::parse(event.url)) {

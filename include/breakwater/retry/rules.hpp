@@ -1,10 +1,10 @@
 #pragma once
 
 #include <breakwater/detail/exceptions.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/error.hpp>
 #include <breakwater/outcome.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <exception>
 #include <functional>
@@ -63,16 +63,14 @@ private:
 
 /// Retries exactly these codes.
 inline RetryRule on_codes(std::initializer_list<Errc> codes) {
-    return [codes = std::vector<Errc>(codes)](const Error& error) {
-        return std::ranges::find(codes, error.code()) != codes.end();
-    };
+    return [codes = std::vector<Errc>(codes)](const Error& error) { return detail::contains(codes, error.code()); };
 }
 
 /// Retries exactly these HTTP statuses, of an answer or of an exception with a `status_of`.
 inline RetryRule on_statuses(std::initializer_list<int> statuses) {
     return [statuses = std::vector<int>(statuses)](const Error& error) {
         const auto status = error.status();
-        return status && std::ranges::find(statuses, *status) != statuses.end();
+        return status && detail::contains(statuses, *status);
     };
 }
 

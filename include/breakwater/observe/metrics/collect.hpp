@@ -65,7 +65,7 @@ inline std::vector<MetricFamily> collect(const MetricsRegistry& registry) {
         const auto metric = static_cast<Metric>(i);
         const MetricInfo& info = info_of(metric);
         MetricFamily family{.name = info.name, .help = info.help, .type = info.type};
-        std::ranges::sort(rows[i], {}, &Row::order);
+        std::sort(rows[i].begin(), rows[i].end(), [](const Row& a, const Row& b) { return a.order() < b.order(); });
         for (const auto& [subject, series] : rows[i]) {
             const auto add = [&](MetricsRegistry::Key key, std::int64_t value) {
                 family.samples.push_back({.labels = detail::labels_of(*subject, key), .value = value});

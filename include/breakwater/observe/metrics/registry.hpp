@@ -104,7 +104,8 @@ public:
     void record(Subject& subject, const Key& key, Duration took) {
         took = std::max(took, Duration{0});
         const std::uint32_t counts = series(subject, key).counts_;
-        const auto bucket = static_cast<std::uint32_t>(std::ranges::lower_bound(bounds_, took) - bounds_.begin());
+        const auto bucket =
+            static_cast<std::uint32_t>(std::lower_bound(bounds_.begin(), bounds_.end(), took) - bounds_.begin());
         counts_.add(counts + bucket, 1);
         counts_.add(counts + sum_at(), static_cast<std::uint64_t>(took.count()));
     }

@@ -6,7 +6,6 @@
 #include <breakwater/observe/metrics/family.hpp>
 #include <breakwater/observe/metrics/registry.hpp>
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -56,8 +55,9 @@ struct MetricsSnapshot {
 
     /// The client of this name; null if nothing was counted of it.
     const ClientMetrics* client(std::string_view name) const noexcept {
-        const auto found = std::ranges::find(clients, name, &ClientMetrics::client);
-        return found != clients.end() ? &*found : nullptr;
+        for (const ClientMetrics& own : clients)
+            if (own.client == name) return &own;
+        return nullptr;
     }
 };
 

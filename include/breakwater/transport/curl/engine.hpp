@@ -169,7 +169,7 @@ private:
 
     Multi& free_multi() {
         const auto has_room = [](const auto& multi) { return multi->in_flight() < per_multi; };
-        const auto found = is_capped() ? multis_.begin() : std::ranges::find_if(multis_, has_room);
+        const auto found = is_capped() ? multis_.begin() : std::find_if(multis_.begin(), multis_.end(), has_room);
         if (found != multis_.end()) return **found;
         const std::size_t kept = is_capped() ? options_.max_connections.value_or(1024) : per_multi;
         multis_.push_back(std::make_unique<Multi>(loop_, sockets_, *this, options_, kept));

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <breakwater/detail/invalid_option.hpp>
+#include <breakwater/detail/search.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/timeline.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -96,9 +96,11 @@ inline Result<void> validate(const CurlOptions& options, std::string_view path =
     if (options.proxy) {  // never repeated: it may hold a password
         constexpr std::string_view schemes[] = {"http://", "https://", "socks5://", "socks5h://"};
         const std::string_view proxy = *options.proxy;
-        const auto* scheme = std::ranges::find_if(schemes, [&](auto s) { return proxy.starts_with(s); });
-        const bool is_clean = std::ranges::all_of(proxy, [](char c) { return c > ' ' && c <= '~'; });
-        if (scheme == std::end(schemes) || proxy.size() == scheme->size() || !is_clean)
+        const auto has_more_than = [&](std::string_view scheme) {
+            return proxy.starts_with(scheme) && proxy.size() > scheme.size();
+        };
+        const bool is_clean = detail::all_of(proxy, [](char c) { return c > ' ' && c <= '~'; });
+        if (!detail::any_of(schemes, has_more_than) || !is_clean)
             return wrong("proxy", "must be a URL with http, https, socks5 or socks5h");
         if (options.unix_socket) return wrong("proxy", "must not be given with a unix_socket");
     }
@@ -106,7 +108,7 @@ inline Result<void> validate(const CurlOptions& options, std::string_view path =
         return wrong("unix_socket", "must be a path of 1 to 107 bytes");
     const auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
     if (const auto& agent = options.user_agent) {
-        if (agent->empty() || !std::all_of(agent->begin(), agent->end(), is_printable)) {
+        if (agent->empty() || !detail::all_of(*agent, is_printable)) {
             return fail(Errc::invalid_options, std::string{path} + ".user_agent: must be printable ASCII, got " +
                                                    (agent->empty() ? "\"\"" : "other characters"));
         }
