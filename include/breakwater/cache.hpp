@@ -125,45 +125,48 @@ private:
         else
             return later(NowOrLater{store_.get(key)});
     }
+    template <class Json = nlohmann::json>
     static std::string encode(const Kept& kept) {
         const Response& response = kept.answer.response;
-        auto headers = nlohmann::json::array();
+        Json headers = Json::array();
         for (const Header& header : response.headers) headers.push_back({header.name, header.value});
-        const nlohmann::json value = {
+        const Json value = {
             {"v", 2},
             {"status", response.status},
             {"url", StoreType::is_deferred ? std::string{} : response.url},
             {"http", response.http_version},
             {"headers", std::move(headers)},
-            {"body", nlohmann::json::binary(std::vector<std::uint8_t>(response.body.begin(), response.body.end()))},
+            {"body", Json::binary(std::vector<std::uint8_t>(response.body.begin(), response.body.end()))},
             {"vary", kept.vary},
             {"fresh_until", kept.answer.fresh_until.time_since_epoch().count()},
             {"stale_until", kept.answer.stale_until.time_since_epoch().count()}};
         std::string bytes;
-        nlohmann::json::to_cbor(value, bytes);
+        Json::to_cbor(value, bytes);
         return bytes;
     }
 
+    template <class Json = nlohmann::json>
     static std::optional<Kept> decode(const std::shared_ptr<const std::string>& bytes) {
         if (!bytes) return {};
-        const auto value = nlohmann::json::from_cbor(*bytes, true, false);
+        const Json value = Json::from_cbor(*bytes, true, false);
         if (!value.is_object() || value.value("v", 0) != 2) return {};
         try {
             Kept kept;
             Response& response = kept.answer.response;
-            response.status = value.at("status").get<int>();
-            response.url = value.at("url").get<std::string>();
-            response.http_version = value.at("http").get<std::string>();
+            response.status = value.at("status").template get<int>();
+            response.url = value.at("url").template get<std::string>();
+            response.http_version = value.at("http").template get<std::string>();
             for (const auto& header : value.at("headers")) {
-                response.headers.add(header.at(0).get<std::string>(), header.at(1).get<std::string>());
+                response.headers.add(header.at(0).template get<std::string>(),
+                                     header.at(1).template get<std::string>());
             }
             const auto& body = value.at("body").get_binary();
             response.body.assign(body.begin(), body.end());
-            kept.vary = value.at("vary").get<std::vector<std::string>>();
-            kept.answer.fresh_until = Instant{Duration{value.at("fresh_until").get<std::int64_t>()}};
-            kept.answer.stale_until = Instant{Duration{value.at("stale_until").get<std::int64_t>()}};
+            kept.vary = value.at("vary").template get<std::vector<std::string>>();
+            kept.answer.fresh_until = Instant{Duration{value.at("fresh_until").template get<std::int64_t>()}};
+            kept.answer.stale_until = Instant{Duration{value.at("stale_until").template get<std::int64_t>()}};
             return kept;
-        } catch (const nlohmann::json::exception&) {
+        } catch (const typename Json::exception&) {
             return {};
         }
     }

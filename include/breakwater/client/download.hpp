@@ -6,6 +6,8 @@
 #include <breakwater/http/sink.hpp>
 #include <breakwater/result.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -16,9 +18,10 @@ namespace breakwater {
 
 /// The body of one call's answer on its way to a `Sink`, over all attempts. Belongs to whoever makes the call; stays
 /// where it is.
-class Download {
+template <class Json>
+class BasicDownload {
 public:
-    Download(Sink sink, const Request& request, std::optional<std::uint64_t> max_bytes)
+    BasicDownload(Sink sink, const Request& request, std::optional<std::uint64_t> max_bytes)
         : sink_{std::move(sink)},
           head_{[this](const Response& answer) { return file_ ? file_->head(answer) : Result<void>{}; }},
           take_{[this](std::string_view bytes) {
@@ -27,8 +30,8 @@ public:
           }} {
         if (sink_.path()) file_.emplace(sink_, request, max_bytes);
     }
-    Download(const Download&) = delete;
-    Download& operator=(const Download&) = delete;
+    BasicDownload(const BasicDownload&) = delete;
+    BasicDownload& operator=(const BasicDownload&) = delete;
 
     /// Makes the file to write to; `Errc::invalid_request` if it cannot be made.
     Result<void> open() { return file_ ? file_->open() : Result<void>{}; }
@@ -74,8 +77,10 @@ private:
     const Sink sink_;
     const TakeHead head_;
     const TakeBytes take_;
-    std::optional<FileDownload> file_;
+    std::optional<BasicFileDownload<Json>> file_;
     bool taken_ = false;
 };
+
+using Download = BasicDownload<nlohmann::json>;
 
 }  // namespace breakwater

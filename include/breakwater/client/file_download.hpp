@@ -11,6 +11,8 @@
 #include <breakwater/http/sink.hpp>
 #include <breakwater/result.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -27,18 +29,19 @@ namespace breakwater {
 /// A file on its way through one call's attempts. Belongs to whoever makes the call.
 ///
 /// Each attempt: `begin`, then `asking` completes each request, `head` and `take` are given the answer; `wants_whole`
-/// may want another request; `complete` judges.
-class FileDownload {
+/// may want another request; `complete` judges. (A template, so that only a source that makes calls pays for it.)
+template <class Json>
+class BasicFileDownload {
 public:
     /// `sink` is a file and stays; `max_bytes` is of the whole file.
-    FileDownload(const Sink& sink, const Request& request, std::optional<std::uint64_t> max_bytes)
+    BasicFileDownload(const Sink& sink, const Request& request, std::optional<std::uint64_t> max_bytes)
         : sink_{sink},
           resume_{is_resumable(request) ? sink.options().resume : Resume::off},
           source_{resume_ == Resume::across_calls ? fingerprint(request.url) : std::string{}},
           max_bytes_{max_bytes.value_or(std::numeric_limits<std::uint64_t>::max())} {}
-    FileDownload(const FileDownload&) = delete;
-    FileDownload& operator=(const FileDownload&) = delete;
-    ~FileDownload() {
+    BasicFileDownload(const BasicFileDownload&) = delete;
+    BasicFileDownload& operator=(const BasicFileDownload&) = delete;
+    ~BasicFileDownload() {
         if (part_.name() == PartFile::Name::findable && part_.size() > 0 && validator_) part_.leave();
     }
 
@@ -119,12 +122,15 @@ private:
     Instant told_{};
 };
 
-inline Result<void> FileDownload::open() {
+using FileDownload = BasicFileDownload<nlohmann::json>;
+
+template <class Json>
+Result<void> BasicFileDownload<Json>::open() {
     const bool findable = resume_ == Resume::across_calls;
     auto opened = part_.open(*sink_.path(), findable ? PartFile::Name::findable : PartFile::Name::own);
     if (!opened) return opened;
     if (part_.size() > 0) {
-        const auto record = parse_part_record(part_.read_record());
+        const auto record = parse_part_record<Json>(part_.read_record());
         if (record && record->source == source_ && record->total.value_or(part_.size()) >= part_.size()) {
             validator_ = record->validator;
             total_ = record->total;
@@ -137,7 +143,8 @@ inline Result<void> FileDownload::open() {
     return made;
 }
 
-inline Result<void> FileDownload::head(const Response& answer) {
+template <class Json>
+Result<void> BasicFileDownload<Json>::head(const Response& answer) {
     using Kind = ContentPlace::Kind;
     const ContentPlace place =  // a range of one's own is the file
         resumes() || answer.status != 206 ? content_place(answer, asked_) : ContentPlace{Kind::whole, {}, {}};
@@ -156,13 +163,14 @@ inline Result<void> FileDownload::head(const Response& answer) {
     end_ = place.end;
     is_known_ = true;
     if (part_.name() == PartFile::Name::findable) {
-        part_.write_record(validator_ ? to_text(PartRecord{source_, *validator_, total_}) : std::string{});
+        part_.write_record(validator_ ? to_text<Json>(PartRecord{source_, *validator_, total_}) : std::string{});
     }
     tell(true);
     return begin_check(answer);
 }
 
-inline Result<void> FileDownload::take(std::string_view bytes) {
+template <class Json>
+Result<void> BasicFileDownload<Json>::take(std::string_view bytes) {
     if (!is_known_) {  // a transport that shows no heads: nothing is known of what comes
         if (asked_) {
             is_useless_ = true;
@@ -181,7 +189,8 @@ inline Result<void> FileDownload::take(std::string_view bytes) {
     return {};
 }
 
-inline bool FileDownload::wants_whole(Result<Response>& answer) {
+template <class Json>
+bool BasicFileDownload<Json>::wants_whole(Result<Response>& answer) {
     const bool is_useless = std::exchange(is_useless_, false);
     is_known_ = false;
     end_.reset();
@@ -201,7 +210,8 @@ inline bool FileDownload::wants_whole(Result<Response>& answer) {
     return true;
 }
 
-inline Result<void> FileDownload::complete(const Response& answer) {
+template <class Json>
+Result<void> BasicFileDownload<Json>::complete(const Response& answer) {
     if (total_ && part_.size() != *total_) {
         return fail(Errc::truncated,
                     std::to_string(part_.size()) + " of " + std::to_string(*total_) + " bytes are there");
@@ -211,7 +221,8 @@ inline Result<void> FileDownload::complete(const Response& answer) {
     return end_check();
 }
 
-inline Result<void> FileDownload::end_check() {
+template <class Json>
+Result<void> BasicFileDownload<Json>::end_check() {
     if (check_ == nullptr) return {};
     auto judged = ask_check([this] { return check_->end(); });
     if (judged) return judged;
@@ -220,7 +231,8 @@ inline Result<void> FileDownload::end_check() {
     return judged;
 }
 
-inline void FileDownload::tell(bool at_once) noexcept {
+template <class Json>
+void BasicFileDownload<Json>::tell(bool at_once) noexcept {
     const OnDownload& listener = sink_.options().progress;
     if (!listener) return;
     const Instant now = SteadyClock{}.now();
