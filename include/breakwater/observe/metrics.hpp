@@ -27,8 +27,10 @@ namespace breakwater {
 /// source}`. Nothing that grows with the traffic (a key, a tag, a target) becomes a label but the name of a keyed
 /// policy, and names are bounded: see `MetricsOptions`.
 ///
-/// A handle: copies share the counts. Thread-safe. To count takes no lock, and allocates only for what is new.
-class Metrics {
+/// A handle: copies share the counts. Thread-safe. To count takes no lock, and allocates only for what is new. (A
+/// template, so that only a source that counts pays for it.)
+template <class Registry>
+class BasicMetrics {
 public:
     using Options = MetricsOptions;
 
@@ -36,12 +38,12 @@ public:
     static constexpr const char* content_type = "text/plain; version=0.0.4; charset=utf-8";
 
     /// Throws `Exception` (`invalid_options`) naming the field if the options are wrong.
-    explicit Metrics(Options options = {}) : registry_{build(std::move(options))} {}
+    explicit BasicMetrics(Options options = {}) : registry_{build(std::move(options))} {}
 
     /// As the constructor, without throwing.
-    static Result<Metrics> make(Options options) {
+    static Result<BasicMetrics> make(Options options) {
         if (auto ok = validate(options); !ok) return fail(std::move(ok).error());
-        return Metrics{std::move(options)};
+        return BasicMetrics{std::move(options)};
     }
 
     /// Counts what the event tells.
@@ -58,12 +60,14 @@ public:
     MetricsSnapshot snapshot() const { return detail::MetricsSummary{*registry_}.snapshot(); }
 
 private:
-    static std::shared_ptr<MetricsRegistry> build(Options options) {
+    static std::shared_ptr<Registry> build(Options options) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
-        return std::make_shared<MetricsRegistry>(std::move(options));
+        return std::make_shared<Registry>(std::move(options));
     }
 
-    std::shared_ptr<MetricsRegistry> registry_;
+    std::shared_ptr<Registry> registry_;
 };
+
+using Metrics = BasicMetrics<MetricsRegistry>;
 
 }  // namespace breakwater

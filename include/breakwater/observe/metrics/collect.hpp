@@ -32,8 +32,8 @@ struct MetricFamily {
 
 namespace detail {
 
-inline std::vector<std::pair<std::string_view, std::string>> labels_of(const MetricsRegistry::Subject& subject,
-                                                                       const MetricsRegistry::Key& key) {
+template <class Subject, class Key>
+std::vector<std::pair<std::string_view, std::string>> labels_of(const Subject& subject, const Key& key) {
     const MetricInfo& info = info_of(key.metric);
     std::vector<std::pair<std::string_view, std::string>> labels;
     const bool of_client = info.names == MetricNames::client || info.names == MetricNames::client_and_policy;
@@ -49,10 +49,11 @@ inline std::vector<std::pair<std::string_view, std::string>> labels_of(const Met
 }  // namespace detail
 
 /// All families that have series, in the order of `Metric`; a family's series in the order of their labels.
-inline std::vector<MetricFamily> collect(const MetricsRegistry& registry) {
+template <class Registry>
+std::vector<MetricFamily> collect(const Registry& registry) {
     struct Row {
-        const MetricsRegistry::Subject* subject;
-        const MetricsRegistry::Series* series;
+        const typename Registry::Subject* subject;
+        const typename Registry::Series* series;
         auto order() const noexcept { return std::tie(subject->client(), subject->policy(), series->key()); }
     };
     std::vector<std::vector<Row>> rows(metric_count);
@@ -67,7 +68,7 @@ inline std::vector<MetricFamily> collect(const MetricsRegistry& registry) {
         MetricFamily family{.name = info.name, .help = info.help, .type = info.type};
         std::sort(rows[i].begin(), rows[i].end(), [](const Row& a, const Row& b) { return a.order() < b.order(); });
         for (const auto& [subject, series] : rows[i]) {
-            const auto add = [&](MetricsRegistry::Key key, std::int64_t value) {
+            const auto add = [&](const typename Registry::Key& key, std::int64_t value) {
                 family.samples.push_back({.labels = detail::labels_of(*subject, key), .value = value});
             };
             switch (metric) {

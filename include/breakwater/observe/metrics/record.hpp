@@ -11,11 +11,13 @@
 namespace breakwater::detail {
 
 /// Counts what an event tells.
+template <class Registry>
 class MetricsRecorder {
-    using Key = MetricsRegistry::Key;
+    using Key = typename Registry::Key;
+    using Subject = typename Registry::Subject;
 
 public:
-    MetricsRecorder(MetricsRegistry& registry, const Event& event) noexcept : registry_{registry}, event_{event} {}
+    MetricsRecorder(Registry& registry, const Event& event) noexcept : registry_{registry}, event_{event} {}
 
     void record() const {
         switch (event_.kind) {
@@ -90,7 +92,7 @@ private:
         count(circuit, {.metric = Metric::circuit_forces, .first = circuit_value(event_.circuit)});
         set_circuit(circuit, event_.circuit.value_or(CircuitState::closed));
     }
-    void set_circuit(MetricsRegistry::Subject& circuit, CircuitState state) const {
+    void set_circuit(Subject& circuit, CircuitState state) const {
         registry_.set_at(circuit, {.metric = Metric::circuit_state}, event_.at, circuit_value(state));
     }
 
@@ -101,19 +103,17 @@ private:
     }
     Key store_event() const { return {.metric = Metric::store_events, .first = static_cast<unsigned>(event_.kind)}; }
 
-    void count(MetricsRegistry::Subject& subject, const Key& key, std::uint64_t by = 1) const {
-        registry_.count(subject, key, by);
-    }
-    void record(MetricsRegistry::Subject& subject, const Key& key, std::optional<Duration> took) const {
+    void count(Subject& subject, const Key& key, std::uint64_t by = 1) const { registry_.count(subject, key, by); }
+    void record(Subject& subject, const Key& key, std::optional<Duration> took) const {
         if (took) registry_.record(subject, key, *took);
     }
 
     unsigned outcome() const noexcept { return static_cast<unsigned>(call_outcome(event_.code, event_.status)); }
-    MetricsRegistry::Subject& client() const { return registry_.client(event_.client); }
-    MetricsRegistry::Subject& policy() const { return registry_.policy(event_.client, event_.policy); }
-    MetricsRegistry::Subject& store() const { return registry_.policy({}, event_.policy); }
+    Subject& client() const { return registry_.client(event_.client); }
+    Subject& policy() const { return registry_.policy(event_.client, event_.policy); }
+    Subject& store() const { return registry_.policy({}, event_.policy); }
 
-    MetricsRegistry& registry_;
+    Registry& registry_;
     const Event& event_;
 };
 

@@ -63,9 +63,10 @@ struct MetricsSnapshot {
 
 namespace detail {
 
+template <class Registry>
 class MetricsSummary {
 public:
-    explicit MetricsSummary(const MetricsRegistry& registry) : registry_{registry} {
+    explicit MetricsSummary(const Registry& registry) : registry_{registry} {
         registry.for_each([&](const auto& subject, const auto& series) { add(subject, series); });
     }
 
@@ -89,7 +90,7 @@ private:
         std::map<std::string, CircuitMetrics> circuits;
     };
 
-    void add(const MetricsRegistry::Subject& subject, const MetricsRegistry::Series& series) {
+    void add(const typename Registry::Subject& subject, const typename Registry::Series& series) {
         const auto& [metric, first, second] = series.key();
         const auto count = [&] { return registry_.count_of(series); };
         const auto client = [&]() -> ClientMetrics& { return clients_[subject.client()].counts; };
@@ -120,7 +121,7 @@ private:
         }
     }
 
-    const MetricsRegistry& registry_;
+    const Registry& registry_;
     std::map<std::string, Client> clients_;
     std::map<std::string, bool> stores_;
     std::uint64_t folded_ = 0;
