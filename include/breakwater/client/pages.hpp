@@ -117,10 +117,10 @@ private:
 
 /// The items of a listing, page by page: an input range of `Result<nlohmann::json>`. Like `Pages`; a page without its
 /// list (`PageOptions::items`) is an error, too.
-template <class Client>
+template <class Client, class Json = nlohmann::json>
 class Items {
 public:
-    using value_type = Result<nlohmann::json>;
+    using value_type = Result<Json>;
     using iterator = detail::SinglePassIterator<Items>;
 
     explicit Items(Pages<Client> pages) : pages_{std::move(pages)} {}
@@ -161,7 +161,7 @@ private:
 
     Pages<Client> pages_;
     std::optional<value_type> current_;
-    nlohmann::json* list_ = nullptr;
+    Json* list_ = nullptr;
     std::size_t next_ = 0;
     bool has_begun_ = false;
 };

@@ -12,7 +12,6 @@
 #include <breakwater/version.hpp>
 
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,9 +29,8 @@ inline std::string subject_of(const Method& method, std::string_view target) {
     }
     std::string subject;
     subject.reserve(method.name().size() + 1 + target.size());
-    subject.append(method.name()).append(" ").append(target);
-    for (char& c : std::span{subject}.last(target.size()))
-        if (c <= ' ' || c >= '\x7f') c = '?';
+    subject.append(method.name()).append(" ");
+    for (const char c : target) subject += c <= ' ' || c >= '\x7f' ? '?' : c;
     return subject;
 }
 

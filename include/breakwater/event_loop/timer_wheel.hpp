@@ -172,7 +172,7 @@ private:
     std::uint64_t present_;  // the first tick that is not over
     Timer* firing_ = nullptr;
     std::array<std::uint64_t, levels * width / 64> bits_{};  // which slots hold timers
-    std::array<List, levels * width + 1> lists_{};
+    std::array<List, levels * width + 1> lists_;
 };
 
 }  // namespace breakwater

@@ -43,7 +43,9 @@ public:
     /// Opened anew by `open` for every attempt.
     static Body streamed(std::function<Result<OpenBody>()> open) { return Body{Stream{.open = std::move(open)}}; }
     /// Read from `reader` once.
-    static Body once(BodyReader reader, std::optional<std::uint64_t> size);
+    static Body once(BodyReader reader, std::optional<std::uint64_t> size) {
+        return Body{Stream{.one_shot = std::make_shared<OneShot>(std::move(reader), size)}};
+    }
     /// One after the other; as replayable as all of them.
     static Body joined(std::vector<Body> parts) { return Body{Stream{.parts = std::move(parts)}}; }
 
@@ -53,12 +55,12 @@ public:
 
     /// Whether it can be sent again after it has been sent.
     bool is_replayable() const noexcept {
-        return !stream_ || (!stream_->is_read &&
+        return !stream_ || (!stream_->one_shot &&
                             detail::all_of(stream_->parts, [](const Body& part) { return part.is_replayable(); }));
     }
     /// Whether it is one-shot and has been used.
     bool is_spent() const noexcept {
-        return stream_ && ((stream_->is_read && stream_->is_read->load(std::memory_order_acquire)) ||
+        return stream_ && ((stream_->one_shot && stream_->one_shot->is_read.load(std::memory_order_acquire)) ||
                            detail::any_of(stream_->parts, [](const Body& part) { return part.is_spent(); }));
     }
 
@@ -71,14 +73,21 @@ public:
     }
 
 private:
+    struct OneShot {
+        OneShot(BodyReader given, std::optional<std::uint64_t> length) : reader{std::move(given)}, size{length} {}
+        const BodyReader reader;
+        const std::optional<std::uint64_t> size;
+        std::atomic<bool> is_read{false};
+    };
     struct Stream {
         std::function<Result<OpenBody>()> open{};
         std::vector<Body> parts{};
-        std::shared_ptr<std::atomic<bool>> is_read{};  // of a one-shot body
+        std::shared_ptr<OneShot> one_shot{};
     };
     explicit Body(Stream stream) : stream_{std::make_shared<const Stream>(std::move(stream))} {}
 
     static OpenBody open_text(std::shared_ptr<const std::string> text);
+    static OpenBody open_once(std::shared_ptr<OneShot> one_shot);
     Result<OpenBody> open_parts() const;
 
     std::string text_;
@@ -100,28 +109,10 @@ inline Body one_shot_body(BodyReader reader, std::optional<std::uint64_t> size =
     return Body::once(std::move(reader), size);
 }
 
-inline Body Body::once(BodyReader reader, std::optional<std::uint64_t> size) {
-    auto is_read = std::make_shared<std::atomic<bool>>(false);
-    auto shared = std::make_shared<BodyReader>(std::move(reader));
-    Body body{Stream{.is_read = is_read}};
-    auto stream = *body.stream_;
-    stream.open = [is_read, shared, size]() -> Result<OpenBody> {
-        return OpenBody{.size = size, .read = [is_read, shared, is_mine = false](std::span<char> to) mutable {
-                            // Of two that were opened before either was read, one gets the bytes.
-                            if (!is_mine && is_read->exchange(true, std::memory_order_acq_rel)) {
-                                return Result<std::size_t>{fail(Errc::not_replayable)};
-                            }
-                            is_mine = true;
-                            return (*shared)(to);
-                        }};
-    };
-    body.stream_ = std::make_shared<const Stream>(std::move(stream));
-    return body;
-}
-
 inline Result<OpenBody> Body::open() const {
     if (is_spent()) return fail(Errc::not_replayable);
     if (!stream_) return open_text(std::make_shared<const std::string>(text_));
+    if (stream_->one_shot) return open_once(stream_->one_shot);
     return stream_->open ? stream_->open() : open_parts();
 }
 
@@ -132,6 +123,19 @@ inline OpenBody Body::open_text(std::shared_ptr<const std::string> text) {
                 at += count;
                 return count;
             }};
+}
+
+inline OpenBody Body::open_once(std::shared_ptr<OneShot> one_shot) {
+    const auto size = one_shot->size;
+    return {
+        .size = size,
+        .read = [one_shot = std::move(one_shot), is_mine = false](std::span<char> to) mutable -> Result<std::size_t> {
+            // Of two that were opened before either was read, one gets the bytes.
+            if (!is_mine && one_shot->is_read.exchange(true, std::memory_order_acq_rel))
+                return fail(Errc::not_replayable);
+            is_mine = true;
+            return one_shot->reader(to);
+        }};
 }
 
 inline Result<OpenBody> Body::open_parts() const {

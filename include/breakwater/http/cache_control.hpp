@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -132,7 +131,7 @@ inline std::optional<Duration> freshness_lifetime(const Headers& headers, std::c
 inline std::vector<std::string> vary_names(const Headers& response_headers) {
     std::vector<std::string> names;
     detail::for_each_item(response_headers, "Vary", [&](std::string_view name) {
-        std::transform(name.begin(), name.end(), std::back_inserter(names.emplace_back()), detail::to_lower);
+        for (char& c : names.emplace_back(name)) c = detail::to_lower(c);
     });
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());

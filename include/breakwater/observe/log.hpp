@@ -29,6 +29,9 @@ struct LogOptions {
     std::function<std::optional<Level>(const Event&)> level{};
 };
 
+/// Where lines of a log go; called as an observer is: on any thread, several at once, with nothing held.
+using LogSink = std::function<void(Level, std::string_view line)>;
+
 namespace detail {
 
 inline std::string subject_text(const Event& event) {
@@ -176,10 +179,8 @@ inline std::string escaped(std::string_view text) {
 }
 
 /// An observer that hands `words(event, level)` to `sink(level, line)`.
-template <class Words, class Sink>
-Observer log_observer(Words words, Sink sink, LogOptions options) {
-    return Observer{[words = std::move(words), sink = std::move(sink),
-                     options = std::move(options)](const Event& event) {
+inline Observer log_observer(std::string (*words)(const Event&, Level), LogSink sink, LogOptions options) {
+    return Observer{[words, sink = std::move(sink), options = std::move(options)](const Event& event) {
         std::optional<Level> level = options.level ? options.level(event) : level_of(event);
         if (!level) return;
         if (options.attempts && (event.kind == EventKind::attempt_started || event.kind == EventKind::attempt_ended))
@@ -220,9 +221,6 @@ namespace detail {
 inline std::string words_for_people(const Event& event, Level) { return log_line(event); }
 
 }  // namespace detail
-
-/// Where lines of a log go; called as an observer is: on any thread, several at once, with nothing held.
-using LogSink = std::function<void(Level, std::string_view line)>;
 
 /// An observer that hands each event's line to `sink`. Which levels it is told, and what else may be chosen: see
 /// `level_of` and `LogOptions`.

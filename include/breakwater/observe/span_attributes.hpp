@@ -6,7 +6,6 @@
 #include <breakwater/http/url.hpp>
 
 #include <cstdint>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,7 +29,9 @@ using SpanAttribute = std::pair<std::string_view, std::variant<std::int64_t, std
 inline std::vector<SpanAttribute> span_attributes(const Event& event) {
     std::vector<SpanAttribute> attributes;
     if (event.url.empty()) return attributes;
-    const auto add = [&](std::string_view name, auto value) { attributes.emplace_back(name, std::move(value)); };
+    const auto add = [&](std::string_view name, SpanAttribute::second_type value) {
+        attributes.emplace_back(name, std::move(value));
+    };
 
     constexpr std::string_view known[] = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS",
                                           "PATCH",   "POST",   "PUT", "TRACE"};
