@@ -51,6 +51,7 @@ breakwater_component(core
         detail/fork.hpp
         detail/invalid_option.hpp
         detail/one_line.hpp
+        detail/rare.hpp
         detail/search.hpp
         detail/stop_link.hpp
         detail/validate_in.hpp
@@ -300,10 +301,14 @@ breakwater_component(breakwater
         transport/curl/engine.hpp
         transport/curl/error.hpp
         transport/curl/global.hpp
+        transport/curl/header_list.hpp
+        transport/curl/last_told.hpp
         transport/curl/multi.hpp
         transport/curl/operation.hpp
         transport/curl/options.hpp
+        transport/curl/parsed_url.hpp
         transport/curl/pool.hpp
+        transport/curl/pooled_handle.hpp
         transport/curl/request_settings.hpp
         transport/curl/sending.hpp
         transport/curl/set_option.hpp

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/errc.hpp>
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/response.hpp>
@@ -28,33 +29,38 @@ public:
     /// The body of a 2xx answer goes to `sink`, if there is one, up to `max_sink_bytes`, after `head` has seen it.
     void begin(Body body, std::size_t max_header_bytes, std::size_t max_body_bytes, const TakeBytes* sink = nullptr,
                const TakeHead* head = nullptr, std::optional<std::uint64_t> max_sink_bytes = {}) {
-        given_sink_ = sink;
-        head_ = head;
-        sink_ = nullptr;
-        sink_bytes_left_ = max_sink_bytes.value_or(std::numeric_limits<std::uint64_t>::max());
+        saving_.reset();
+        if (sink != nullptr || head != nullptr)
+            saving_.emplace(sink, head, max_sink_bytes.value_or(std::numeric_limits<std::uint64_t>::max()));
         failure_.reset();
-        response_ = {};
+        response_.reset();
         header_bytes_left_ = max_header_bytes;
         max_body_bytes_ = max_body_bytes;
         awaits_ = Awaits::status;
+        takes_sink_ = false;
         body_ = body;
-        refusal_.reset();
+        refusal_ = {};
     }
 
     /// Why a callback stopped the transfer, if one did, and in words.
     struct Refusal {
-        Errc code;
-        const char* reason;
+        Errc code{};
+        const char* reason = nullptr;  ///< Null: none did.
     };
-    const std::optional<Refusal>& refusal() const noexcept { return refusal_; }
+    const Refusal& refusal() const noexcept { return refusal_; }
 
     /// The sink's own error, if it has failed.
-    std::optional<Error>& failure() noexcept { return failure_; }
+    detail::Rare<Error>& failure() noexcept { return failure_; }
 
     /// Whether the final answer's headers are complete.
     bool has_headers() const noexcept { return awaits_ == Awaits::body; }
 
-    Response take() noexcept { return std::move(response_); }
+    /// If it has.
+    Response take() noexcept {
+        Response response = std::move(*response_);
+        response_.reset();
+        return response;
+    }
 
     /// CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; the last argument is the `Answer`. What is not `size * count`
     /// stops the transfer.
@@ -98,14 +104,16 @@ private:
         constexpr std::string_view prefix = "HTTP/";
         const auto space = line.find(' ');
         if (!line.starts_with(prefix) || space == line.npos) return refuse(Errc::protocol_error, "bad status line");
+        if (!response_) response_.emplace();
         const std::string_view code = line.substr(space + 1, 3);
-        const auto read = std::from_chars(code.data(), code.data() + code.size(), response_.status);
-        if (read.ec != std::errc{} || read.ptr != code.data() + 3 || response_.status < 100 || response_.status > 599) {
+        const auto read = std::from_chars(code.data(), code.data() + code.size(), response_->status);
+        if (read.ec != std::errc{} || read.ptr != code.data() + 3 || response_->status < 100 ||
+            response_->status > 599) {
             return refuse(Errc::protocol_error, "bad status line");
         }
-        response_.http_version = line.substr(prefix.size(), space - prefix.size());
-        response_.headers.clear();
-        response_.headers.reserve(8);
+        response_->http_version = line.substr(prefix.size(), space - prefix.size());
+        response_->headers.clear();
+        response_->headers.reserve(8);
         announced_.reset();
         is_encoded_ = false;
         awaits_ = Awaits::fields;
@@ -124,63 +132,67 @@ private:
         } else if (detail::equals_ignoring_case(name, "content-encoding")) {
             is_encoded_ = true;
         }
-        response_.headers.add(std::string{name}, std::string{value});
+        response_->headers.add(std::string{name}, std::string{value});
         return true;
     }
 
     bool end_of_fields() {
-        if (response_.status < 200) {
+        if (response_->status < 200) {
             awaits_ = Awaits::status;
             return true;
         }
         awaits_ = Awaits::body;
-        if (response_.status < 300) {
-            sink_ = given_sink_;
-            if (head_ != nullptr && !show_head()) return false;
+        if (response_->status < 300) {
+            takes_sink_ = saving_ && saving_->sink != nullptr;
+            if (saving_ && saving_->head != nullptr && !show_head()) return false;
         }
-        const bool has_no_body = body_ == Body::none || response_.status == 204 || response_.status == 304;
+        const bool has_no_body = body_ == Body::none || response_->status == 204 || response_->status == 304;
         if (!announced_ || is_encoded_ || has_no_body) return true;
-        if (sink_ != nullptr) return *announced_ <= sink_bytes_left_ || refuse(Errc::too_large, "its body");
+        if (takes_sink_) return *announced_ <= saving_->bytes_left || refuse(Errc::too_large, "its body");
         if (*announced_ > max_body_bytes_) return refuse(Errc::too_large, "its body");
         // An announcement costs the server nothing, so what is set aside for it beforehand is bounded.
-        response_.body.reserve(std::min(*announced_, std::size_t{1} << 20));
+        response_->body.reserve(std::min(*announced_, std::size_t{1} << 20));
         return true;
     }
 
     bool show_head() {
-        auto seen = show(*head_, response_);
-        if (!seen) failure_ = std::move(seen.error());
+        auto seen = show(*saving_->head, *response_);
+        if (!seen) failure_.emplace(std::move(seen.error()));
         return seen.has_value();
     }
 
     bool body_bytes(std::string_view bytes) {
-        if (sink_ != nullptr) return sink_bytes(bytes);
-        if (bytes.size() > max_body_bytes_ - response_.body.size()) return refuse(Errc::too_large, "its body");
-        response_.body.append(bytes);
+        if (takes_sink_) return sink_bytes(bytes);
+        if (!response_) return refuse(Errc::protocol_error, "a body without headers");
+        if (bytes.size() > max_body_bytes_ - response_->body.size()) return refuse(Errc::too_large, "its body");
+        response_->body.append(bytes);
         return true;
     }
 
     bool sink_bytes(std::string_view bytes) {
-        if (bytes.size() > sink_bytes_left_) return refuse(Errc::too_large, "its body");
-        sink_bytes_left_ -= bytes.size();
-        auto taken = give(*sink_, bytes);
-        if (!taken) failure_ = std::move(taken.error());
+        if (bytes.size() > saving_->bytes_left) return refuse(Errc::too_large, "its body");
+        saving_->bytes_left -= bytes.size();
+        auto taken = give(*saving_->sink, bytes);
+        if (!taken) failure_.emplace(std::move(taken.error()));
         return taken.has_value();
     }
 
-    Response response_;
-    const TakeBytes* given_sink_ = nullptr;
-    const TakeHead* head_ = nullptr;
-    const TakeBytes* sink_ = nullptr;  // once the answer is known to be for it
-    std::uint64_t sink_bytes_left_ = 0;
-    std::optional<Error> failure_;
+    detail::Rare<Response> response_;  // from its first line on
+    struct Saving {
+        const TakeBytes* sink;
+        const TakeHead* head;
+        std::uint64_t bytes_left;
+    };
+    detail::Rare<Saving> saving_;
+    detail::Rare<Error> failure_;
     std::size_t header_bytes_left_ = 0;
     std::size_t max_body_bytes_ = 0;
     std::optional<std::size_t> announced_;
+    Refusal refusal_;
     bool is_encoded_ = false;
+    bool takes_sink_ = false;  // the answer is for it
     Awaits awaits_ = Awaits::status;
     Body body_ = Body::expected;
-    std::optional<Refusal> refusal_;
 };
 
 }  // namespace breakwater::curl

@@ -6,6 +6,7 @@
 #include <breakwater/timeline.hpp>
 #include <breakwater/transport/curl/easy_handle.hpp>
 #include <breakwater/transport/curl/global.hpp>
+#include <breakwater/transport/curl/last_told.hpp>
 #include <breakwater/transport/curl/options.hpp>
 #include <breakwater/transport/transport.hpp>
 
@@ -23,7 +24,8 @@ namespace breakwater::curl {
 /// `curl_easy_perform` does the same inside, but looks up only once a second and cannot be woken.
 class BlockingHandle {
 public:
-    explicit BlockingHandle(const CurlOptions& options) : multi_{curl_multi_init()}, easy_{options} {
+    explicit BlockingHandle(const CurlOptions& options)
+        : multi_{curl_multi_init()}, last_told_{options.user_agent}, easy_{options, last_told_} {
         if (!multi_) throw std::bad_alloc{};
     }
 
@@ -81,6 +83,7 @@ private:
     }
 
     std::unique_ptr<CURLM, Cleanup> multi_;  // outlives the easy handle, which is detached by then
+    LastTold last_told_;
     EasyHandle easy_;
     std::optional<long> opened_;
 };

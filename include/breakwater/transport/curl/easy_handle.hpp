@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/http/body.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
@@ -8,6 +9,7 @@
 #include <breakwater/transport/curl/answer.hpp>
 #include <breakwater/transport/curl/error.hpp>
 #include <breakwater/transport/curl/global.hpp>
+#include <breakwater/transport/curl/last_told.hpp>
 #include <breakwater/transport/curl/options.hpp>
 #include <breakwater/transport/curl/request_settings.hpp>
 #include <breakwater/transport/curl/set_option.hpp>
@@ -36,8 +38,8 @@ namespace breakwater::curl {
 /// It stays where it is: libcurl holds its address.
 class EasyHandle {
 public:
-    /// `options` are kept by reference.
-    explicit EasyHandle(const CurlOptions& options);
+    /// Both are kept by reference.
+    EasyHandle(const CurlOptions& options, LastTold& last);
     EasyHandle(const EasyHandle&) = delete;
     EasyHandle& operator=(const EasyHandle&) = delete;
 
@@ -100,16 +102,19 @@ private:
     RequestSettings settings_;
     Answer answer_;
     Progress progress_;
-    std::optional<BodyTransfer> transfer_;  // of a body that is read while it is sent
-    std::optional<Error> failure_;          // why a callback stopped the exchange
+    detail::Rare<BodyTransfer> transfer_;  // of a body that is read while it is sent
+    detail::Rare<Error> failure_;          // why a callback stopped the exchange
+    struct Listener {
+        const OnProgress& tell;
+        breakwater::Progress told{};
+    };
+    detail::Rare<Listener> listener_;
     bool needs_own_connection_ = false;
-    const OnProgress* listener_ = nullptr;
-    breakwater::Progress told_{};
     char message_[CURL_ERROR_SIZE] = {};
 };
 
-inline EasyHandle::EasyHandle(const CurlOptions& options)
-    : options_{options}, easy_{curl_easy_init()}, settings_{easy_.get(), options.user_agent} {
+inline EasyHandle::EasyHandle(const CurlOptions& options, LastTold& last)
+    : options_{options}, easy_{curl_easy_init()}, settings_{easy_.get(), last} {
     if (!easy_) throw std::bad_alloc{};
     set(CURLOPT_ERRORBUFFER, +message_);
     set(CURLOPT_NOSIGNAL, 1L);    // see SigpipeGuard
@@ -234,7 +239,7 @@ inline std::size_t EasyHandle::on_read(char* data, std::size_t size, std::size_t
         if (!own.transfer_) return 0;
         auto read = own.transfer_->read({data, size * count});
         if (read) return *read;
-        own.failure_ = std::move(read.error());
+        own.failure_.emplace(std::move(read.error()));
     } catch (const std::exception&) {  // out of memory: must not travel through C
     }
     return CURL_READFUNC_ABORT;
@@ -244,9 +249,9 @@ inline std::size_t EasyHandle::on_read(char* data, std::size_t size, std::size_t
 inline int EasyHandle::on_seek(void*, curl_off_t, int) noexcept { return CURL_SEEKFUNC_FAIL; }
 
 inline void EasyHandle::set_progress(const OnProgress* listener) {
-    if ((listener != nullptr) != (listener_ != nullptr)) set(CURLOPT_NOPROGRESS, listener != nullptr ? 0L : 1L);
-    listener_ = listener;
-    told_ = {};
+    if ((listener != nullptr) != static_cast<bool>(listener_)) set(CURLOPT_NOPROGRESS, listener != nullptr ? 0L : 1L);
+    listener_.reset();
+    if (listener != nullptr) listener_.emplace(*listener);
 }
 
 inline int EasyHandle::on_progress(void* self, curl_off_t to_receive, curl_off_t received, curl_off_t to_send,
@@ -255,12 +260,12 @@ inline int EasyHandle::on_progress(void* self, curl_off_t to_receive, curl_off_t
     const auto count = [](curl_off_t bytes) { return static_cast<std::uint64_t>(std::max<curl_off_t>(bytes, 0)); };
     const auto known = [&](curl_off_t bytes) { return bytes > 0 ? std::optional{count(bytes)} : std::nullopt; };
     const breakwater::Progress now{count(sent), known(to_send), count(received), known(to_receive)};
-    if (own.listener_ == nullptr || now == own.told_) return 0;
+    if (!own.listener_ || now == own.listener_->told) return 0;
     try {
-        own.told_ = now;
-        auto told = tell(*own.listener_, now);
+        own.listener_->told = now;
+        auto told = tell(own.listener_->tell, now);
         if (told) return 0;
-        own.failure_ = std::move(told.error());
+        own.failure_.emplace(std::move(told.error()));
     } catch (const std::exception&) {  // out of memory: must not travel through C
     }
     return 1;
@@ -268,10 +273,10 @@ inline int EasyHandle::on_progress(void* self, curl_off_t to_receive, curl_off_t
 
 inline Result<Response> EasyHandle::finish(CURLcode verdict) {
     transfer_.reset();
-    if (answer_.failure()) failure_ = std::move(answer_.failure());
-    if (failure_) return fail(std::move(failure_->set_sent(sent())));
-    if (const auto& refusal = answer_.refusal()) {
-        Error error{refusal->code, refusal->reason};
+    for (detail::Rare<Error>* const failure : {&answer_.failure(), &failure_})
+        if (*failure) return fail(std::move((*failure)->set_sent(sent())));
+    if (const auto& refusal = answer_.refusal(); refusal.reason != nullptr) {
+        Error error{refusal.code, refusal.reason};
         error.set_sent(sent());
         return fail(std::move(error));
     }

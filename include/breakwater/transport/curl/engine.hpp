@@ -4,9 +4,11 @@
 #include <breakwater/event_loop.hpp>
 #include <breakwater/transport/curl/counter.hpp>
 #include <breakwater/transport/curl/easy_handle.hpp>
+#include <breakwater/transport/curl/last_told.hpp>
 #include <breakwater/transport/curl/multi.hpp>
 #include <breakwater/transport/curl/operation.hpp>
 #include <breakwater/transport/curl/options.hpp>
+#include <breakwater/transport/curl/pooled_handle.hpp>
 #include <breakwater/transport/curl/sockets.hpp>
 
 #include <curl/curl.h>
@@ -15,24 +17,18 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 namespace breakwater::curl {
-
-/// An easy handle that goes from one operation to the next.
-struct PooledHandle {
-    explicit PooledHandle(const CurlOptions& options) : easy{options} {}
-    EasyHandle easy;
-    bool waits_for_multiplexing = false;
-};
 
 /// Makes operations on an event loop: a guest of a `LoopThread`.
 ///
 /// Exchanges are spread over several multi handles, filled one after the other. libcurl 7.88 looks for an idle
 /// connection through all of them from the first on: in one multi handle with 1,000 in flight that and its cache misses
 /// were a third of all CPU time. Where the number of connections is capped there is only one, for libcurl counts them.
-class Engine final : private Operator, public Multi::Owner {
+class Engine final : public Operator, public Multi::Owner {
 public:
     Engine(CurlOptions options, std::shared_ptr<Counter> counter)
         : options_{std::move(options)}, counter_{std::move(counter)} {}
@@ -40,9 +36,6 @@ public:
     Engine& operator=(const Engine&) = delete;
 
     EventLoop& loop() noexcept { return loop_; }
-    void start(Operation& operation, const Request& request, const SendOptions& options, Work& when_done) noexcept {
-        operation.start(*this, request, options, when_done);
-    }
 
     /// Cancels what is under way, and from now on all that is begun.
     void end() noexcept {
@@ -78,13 +71,13 @@ private:
     }
 
     Result<void> try_to_begin(Operation& operation) {
-        const SendOptions& options = *operation.options_;
+        const SendOptions& options = operation.options_;
         if (has_ended_ || options.stop.stop_requested()) return fail(Error{Errc::cancelled}.set_sent(Sent::no));
         if (options.timeout <= Duration::zero()) return fail(Error{Errc::attempt_timeout}.set_sent(Sent::no));
         if (options.connect_timeout <= Duration::zero()) return fail(Errc::connect_timeout);
         operation.handle_ = take_handle();
         PooledHandle& handle = *operation.handle_;
-        if (auto ready = handle.easy.prepare(*operation.request_, options); !ready) return ready;
+        if (auto ready = handle.easy.prepare(operation.request_, options); !ready) return ready;
         const bool may_multiplex = handle.easy.may_multiplex();
         if (may_multiplex != handle.waits_for_multiplexing) {
             // A connection being made may turn out to take them all. A server of clear text HTTP/1.1 would be waited
@@ -93,34 +86,38 @@ private:
             handle.waits_for_multiplexing = may_multiplex;
         }
         set_option(handle.easy.get(), CURLOPT_PRIVATE, &operation);
+        const bool needs_alarm = is_capped() || may_multiplex;
+        if (needs_alarm) operation.alarm_.emplace(operation);
         Multi& multi = free_multi();
         if (!multi.add(handle.easy.get())) return fail(Errc::transport_failed, "libcurl takes no more");
         operation.multi_ = &multi;
         link(operation);
-        if (is_capped() || may_multiplex) set_alarm(operation, may_multiplex && !is_capped());
+        if (needs_alarm) set_alarm(operation, may_multiplex && !is_capped());
         if (options.stop.stop_possible()) operation.on_stop_.emplace(options.stop, Operation::OnStop{operation});
         return {};
     }
 
     /// libcurl 7.88 does not watch the time of an exchange that waits for a connection.
     void set_alarm(Operation& operation, bool is_connecting) noexcept {
-        const SendOptions& options = *operation.options_;
+        const SendOptions& options = operation.options_;
+        Operation::Alarm& alarm = *operation.alarm_;
         const Instant now = SteadyClock{}.now();
-        operation.ends_ = now + std::min<Duration>(options.timeout, std::chrono::hours{24 * 365});
-        operation.alarm_.due = operation.ends_;
+        alarm.ends = now + std::min<Duration>(options.timeout, std::chrono::hours{24 * 365});
+        alarm.due = alarm.ends;
         if (is_connecting && options.connect_timeout < options.timeout)
-            operation.alarm_.due = std::min(operation.ends_, now + options.connect_timeout);
-        loop_.set(operation.alarm_, *operation.alarm_.due);
+            alarm.due = std::min(alarm.ends, now + options.connect_timeout);
+        loop_.set(alarm, *alarm.due);
     }
     void expire(Operation& operation, Instant due) noexcept override {
-        if (due == operation.ends_) return break_off(operation, Errc::attempt_timeout);
+        Operation::Alarm& alarm = *operation.alarm_;
+        if (due == alarm.ends) return break_off(operation, Errc::attempt_timeout);
         if (operation.handle_->easy.sent() == Sent::no) return break_off(operation, Errc::connect_timeout);
-        operation.alarm_.due = operation.ends_;
-        loop_.set(operation.alarm_, operation.ends_);
+        alarm.due = alarm.ends;
+        loop_.set(alarm, alarm.ends);
     }
 
     void abort(Operation& operation) noexcept override {
-        if (operation.is_settled_) return loop_.post(*operation.when_done_);
+        if (operation.is_settled_) return loop_.post(operation);
         break_off(operation, Errc::cancelled);
     }
 
@@ -141,7 +138,7 @@ private:
             auto result = operation.handle_->easy.finish(verdict);
             // It has waited for a connection until its time was over: that is no connect timeout.
             if (!result && result.error().code() == Errc::connect_timeout && is_capped() &&
-                SteadyClock{}.now() + std::chrono::milliseconds{1} >= operation.ends_)
+                SteadyClock{}.now() + std::chrono::milliseconds{1} >= operation.alarm_->ends)
                 result.error().set_code(Errc::attempt_timeout);
             if (result) result->connection = opened > 0 ? ConnectionUse::opened : ConnectionUse::reused;
             counter_->count(opened, result ? std::string_view{result->http_version} : "");
@@ -154,15 +151,15 @@ private:
 
     /// The operation is nobody's after this but its caller's.
     void settle(Operation& operation, Result<Response>&& result) noexcept {
-        operation.result_.emplace(std::move(result));
+        operation.result_.reset(new (std::nothrow) Result<Response>{std::move(result)});
         if (operation.multi_ != nullptr) unlink(operation);
-        if (operation.alarm_.due) loop_.cancel(operation.alarm_);
-        operation.alarm_.due.reset();
+        if (operation.alarm_ && operation.alarm_->due) loop_.cancel(*operation.alarm_);
+        operation.alarm_.reset();
         if (operation.handle_) give_back(std::move(operation.handle_));
         operation.on_stop_.reset();  // waits for a stop request that is just calling
         // If that has posted, the operation has to stay until it was run, which then tells its caller.
         operation.is_settled_ = true;
-        if (!operation.abort_.is_pending()) loop_.post(*operation.when_done_);
+        if (!operation.abort_.is_pending()) loop_.post(operation);
     }
 
     bool is_capped() const noexcept { return options_.max_connections || options_.max_connections_per_host; }
@@ -178,8 +175,9 @@ private:
 
     std::unique_ptr<PooledHandle> take_handle() {
         if (idle_.empty()) {
-            idle_.reserve(in_flight_ + 1);  // so that giving back cannot fail
-            auto handle = std::make_unique<PooledHandle>(options_);
+            // So that giving back cannot fail.
+            if (idle_.capacity() <= in_flight_) idle_.reserve(in_flight_ + in_flight_ / 2 + 1);
+            auto handle = std::make_unique<PooledHandle>(options_, last_told_);
             sockets_.follow(handle->easy.get());
             return handle;
         }
@@ -218,6 +216,7 @@ private:
     const std::shared_ptr<Counter> counter_;
     EventLoop loop_;
     Sockets sockets_{loop_};
+    LastTold last_told_{options_.user_agent};
     std::vector<std::unique_ptr<Multi>> multis_;
     std::vector<std::unique_ptr<PooledHandle>> idle_;  // the last one used on top
     Operation* first_ = nullptr;

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/transport/curl/pooled_handle.hpp>
 #include <breakwater/transport/transport.hpp>
 
 #include <memory>
@@ -16,7 +18,6 @@ namespace breakwater::curl {
 
 class Operation;
 class Multi;
-struct PooledHandle;
 
 /// Who makes operations happen, on its loop's thread.
 class Operator {
@@ -30,24 +31,29 @@ protected:
     ~Operator() = default;
 };
 
-/// One exchange under way on an engine. It lives in its caller's frame, and nothing is allocated for it beyond what
-/// libcurl needs; it may be destroyed once it is done.
-class Operation final : private Work {
+/// One exchange under way on an engine. It lives in its caller's frame and stays there until it is done; what it needs
+/// beyond that is made when it is needed, for ten thousand may wait for their answers at once.
+class Operation : private Work {
 public:
-    Operation() = default;
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
 
-    /// Begins it: once, on any thread. `when_done` runs on the engine's thread, never within this call nor a callback
-    /// of libcurl's. All that is given stays alive until then.
-    void start(Operator& engine, const Request& request, const SendOptions& options, Work& when_done) noexcept {
-        engine_ = &engine;
-        request_ = &request;
-        options_ = &options;
-        when_done_ = &when_done;
-        engine.scheduler().post(*this);
-    }
+protected:
+    Operation(Operator* engine, const Request& request, const SendOptions& options) noexcept
+        : engine_{engine}, request_{request}, options_{options} {}
+    ~Operation() = default;
+
+    /// Begins it: once, on any thread. What it was made of stays until it is done.
+    void start() noexcept { engine_->scheduler().post(*this); }
+    bool has_engine() const noexcept { return engine_ != nullptr; }
+    /// It is done: on the engine's thread, never within `start` nor a callback of libcurl's. It may go now.
+    virtual void on_done() noexcept = 0;
 
     /// What it came to. Once, after it is done.
-    Result<Response> take() noexcept { return std::move(*result_); }
+    Result<Response> take() noexcept {
+        if (!result_) return fail(Errc::transport_failed);  // out of memory: not even a message
+        return std::move(*result_);
+    }
 
 private:
     friend class Engine;
@@ -75,15 +81,15 @@ private:
         explicit Alarm(Operation& own) noexcept : operation{own} {}
         void on_time() noexcept override { operation.engine_->expire(operation, *std::exchange(due, std::nullopt)); }
         Operation& operation;
+        Instant ends{};
         std::optional<Instant> due{};
     };
 
-    void run() noexcept override { engine_->begin(*this); }
+    void run() noexcept override { is_settled_ ? on_done() : engine_->begin(*this); }
 
-    Operator* engine_ = nullptr;
-    const Request* request_ = nullptr;
-    const SendOptions* options_ = nullptr;
-    Work* when_done_ = nullptr;
+    Operator* const engine_;
+    const Request& request_;
+    const SendOptions& options_;
 
     // Of the engine's thread.
     std::unique_ptr<PooledHandle> handle_;  // while it is under way
@@ -92,10 +98,9 @@ private:
     Operation* next_ = nullptr;
     std::optional<std::stop_callback<OnStop>> on_stop_;
     Abort abort_{*this};
-    Alarm alarm_{*this};
-    Instant ends_{};
+    detail::Rare<Alarm> alarm_;
     bool is_settled_ = false;
-    std::optional<Result<Response>> result_;
+    std::unique_ptr<Result<Response>> result_;
 };
 
 }  // namespace breakwater::curl
