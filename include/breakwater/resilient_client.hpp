@@ -176,7 +176,7 @@ public:
     }
     NamedTask<Result<Response>> async_send(Request request, RequestOptions options = {}) const {
         const std::string target = std::exchange(request.url, {});
-        return caller().async_call(std::move(request), target, std::move(options));
+        return caller().async_call(std::move(request), target, own(std::move(options)));
     }
     /// Sends now; calls `on_done(Result<Response>)`, which must not throw, on the transport's thread.
     template <std::invocable<Result<Response>> F>
@@ -207,15 +207,15 @@ public:
     /// As `get_as`.
     template <JsonDecodable T>
     Task<Result<T>> async_get_as(std::string_view target) const {
-        return caller().template async_decoded<T>(Method::get, target, {});
+        return caller().template async_decoded<T>(Method::get, target, no_request_options());
     }
     template <JsonDecodable T>
     NamedTask<Result<T>> async_get_as(std::string_view target, RequestOptions options) const {
-        return caller().template async_decoded<T>(Method::get, target, std::move(options));
+        return caller().template async_decoded<T>(Method::get, target, own(std::move(options)));
     }
     template <JsonDecodable T>
     NamedTask<Result<T>> async_post_as(std::string_view target, RequestOptions options) const {
-        return caller().template async_decoded<T>(Method::post, target, std::move(options));
+        return caller().template async_decoded<T>(Method::post, target, own(std::move(options)));
     }
 
     /// Goes on by other options, of the same names: for this handle and all its copies. A call goes by the options that
@@ -283,9 +283,14 @@ private:
         return call(Request{.method = method}, target, options);
     }
 
-    Task<Result<Response>> async_call(const Method& method, std::string_view target,
-                                      RequestOptions options = {}) const {
-        return caller().async_call(Request{.method = method}, target, std::move(options));
+    static OwnRequestOptions own(RequestOptions options) {
+        return std::make_shared<const RequestOptions>(std::move(options));
+    }
+    Task<Result<Response>> async_call(const Method& method, std::string_view target) const {
+        return caller().async_call(Request{.method = method}, target, no_request_options());
+    }
+    Task<Result<Response>> async_call(const Method& method, std::string_view target, RequestOptions options) const {
+        return caller().async_call(Request{.method = method}, target, own(std::move(options)));
     }
 
     const std::shared_ptr<Core>& core() const noexcept { return handle_->core(); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/detail/exceptions.hpp>
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/detail/versions.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/pipeline/policy.hpp>
@@ -130,8 +131,8 @@ public:
         const Options* options_;
         Instant began_;  // only kept for `max_elapsed`
         std::uint32_t retries_ = 0;
-        Duration previous_;          // the last delay, if there was one
-        std::optional<Error> last_;  // the last real error
+        Duration previous_;         // the last delay, if there was one
+        detail::Rare<Error> last_;  // the last real error
         [[no_unique_address]] detail::TakenRetry<Budget> taken_;
     };
 
@@ -240,11 +241,17 @@ private:
                    .status = status,
                    .delay = delay,
                    .took = call.attempt_took});
-        if (!result)
-            lane.last_ = result.error();
-        else
-            lane.last_.reset();
+        keep(lane, result);
         return again_after(delay);
+    }
+
+    template <class T>
+    static void keep(Lane& lane, const Result<T>& result) noexcept {
+        lane.last_.reset();
+        if (result) return;
+        BREAKWATER_TRY { lane.last_.emplace(result.error()); }
+        BREAKWATER_CATCH_ALL {  // out of memory: a refusal that follows stands for itself
+        }
     }
 
     Duration delay_of(const Options& options, std::uint32_t retry, Duration previous) const noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/errc.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task/context.hpp>
@@ -10,11 +11,11 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <thread>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace breakwater {
 
@@ -108,22 +109,52 @@ private:
 };
 
 template <class T>
+class TaskPromise;
+
+/// Where a task's value is until it is fetched. For a large one, such as an answer, room is made when it is there, and
+/// not for as long as the task takes.
+template <class T>
+using TaskRoom = std::conditional_t<(sizeof(T) > 128), Rare<T>, std::optional<T>>;
+
+/// `co_await OwnPromise<T>{}`: the promise of the task itself, a `Task<T>`. Puts its value into the `room()` before it
+/// is over, so that this need not lie anywhere else, and says `co_return in_its_room`; changes the context that it
+/// hands on.
+template <class T>
+class OwnPromise {
+public:
+    static bool await_ready() noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<TaskPromise<T>> task) noexcept {
+        promise_ = &task.promise();
+        return false;
+    }
+    TaskPromise<T>& await_resume() const noexcept { return *promise_; }
+
+private:
+    TaskPromise<T>* promise_ = nullptr;
+};
+struct InItsRoom {};
+inline constexpr InItsRoom in_its_room{};
+
+template <class T>
 class TaskPromise : public TaskPromiseBase {
 public:
     Task<T> get_return_object() noexcept;
-    void unhandled_exception() noexcept { outcome_.template emplace<2>(std::current_exception()); }
+    void unhandled_exception() noexcept { thrown_ = std::current_exception(); }
     template <class U = T>
         requires std::convertible_to<U, T>
     void return_value(U&& value) {
-        outcome_.template emplace<1>(std::forward<U>(value));
+        room_.emplace(std::forward<U>(value));
     }
+    static void return_value(InItsRoom) noexcept {}
+    TaskRoom<T>& room() noexcept { return room_; }
     T take() {
-        if (outcome_.index() == 2) std::rethrow_exception(std::get<2>(outcome_));
-        return std::get<1>(std::move(outcome_));
+        if (thrown_) std::rethrow_exception(thrown_);
+        return std::move(*room_);
     }
 
 private:
-    std::variant<std::monostate, T, std::exception_ptr> outcome_;
+    TaskRoom<T> room_;
+    std::exception_ptr thrown_;
 };
 
 template <>

@@ -26,7 +26,7 @@ class CachePolicy {
 public:
     struct Lane {
         std::optional<Duration> ttl{};  ///< Empty: this call has nothing to do with the cache.
-        Response hit{};
+        std::unique_ptr<Response> hit{};
     };
 
     CachePolicy(ResponseCache<StoreType> cache, CacheOptions options, const StoreType& store)
@@ -50,7 +50,7 @@ public:
                     [&, this](std::optional<CachedResponse> kept) { return decided(lane, call, std::move(kept)); });
     }
 
-    Result<Response> answer(Lane& lane, auto&) const { return std::move(lane.hit); }
+    Result<Response> answer(Lane& lane, auto&) const { return std::move(*lane.hit); }
 
     After after(Lane& lane, auto& call, auto& result) const {
         if (!result) return done;
@@ -67,9 +67,9 @@ private:
         if (!kept) return proceed;
         const Instant now = clock_.now();
         if (now < kept->fresh_until) {
-            lane.hit = std::move(kept->response);
-            lane.hit.source = Source::cache;
-            call.emit({.kind = EventKind::cache_hit, .status = lane.hit.status});
+            lane.hit = std::make_unique<Response>(std::move(kept->response));
+            lane.hit->source = Source::cache;
+            call.emit({.kind = EventKind::cache_hit, .status = lane.hit->status});
             return answer_now;
         }
         if (now < kept->stale_until) {

@@ -14,7 +14,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace breakwater {
 
@@ -22,21 +21,23 @@ namespace breakwater {
 template <Clock C>
 class HttpCall : public Call<C> {
 public:
-    HttpCall(const C& clock, Request req, const RequestOptions& opts)
-        : Call<C>{clock}, request{std::move(req)}, options{opts} {
+    /// Both belong to whoever makes the call.
+    HttpCall(const C& clock, const Request& req, const RequestOptions& opts)
+        : Call<C>{clock}, request{req}, options{opts} {
         this->began = this->now();
     }
 
-    Request request;
+    const Request& request;
     const RequestOptions& options;
     Timeline timeline{};
-    bool is_cached = false;                   ///< The cache may answer it.
     Download* download = nullptr;             ///< Where a good answer's body goes, if not into the response.
     std::shared_ptr<const Response> stale{};  ///< An answer past its lifetime that may stand in for an error.
-    CallTrace trace{};
-    unsigned resends = 0;                  ///< Requests beyond the first of each attempt.
-    std::string url{};                     ///< Of the request sent last, if that is not `request` and somebody watches.
+    const CallTrace* trace = nullptr;         ///< Null: none. Belongs to whoever makes the call.
+    /// Of the request sent last, if that is not `request` and somebody watches; else null.
+    std::shared_ptr<const std::string> url{};
     const Redaction* redaction = nullptr;  ///< Null: nothing is secret.
+    unsigned resends = 0;                  ///< Requests beyond the first of each attempt.
+    bool is_cached = false;                ///< The cache may answer it.
 
     /// For rules. Events show it without secrets, as `facts` has it.
     std::string_view tag() const noexcept { return options.tag; }
@@ -44,10 +45,10 @@ public:
     /// As any call does, but also tells of the trace, of an attempt's requests, and the status of a good answer.
     [[gnu::noinline]] void emit(Event event) noexcept {
         if (!this->is_observed()) return;
-        trace.tell(event);
+        if (trace != nullptr) trace->tell(event);
         std::array<char, 16> span;
         switch (event.kind) {
-            case EventKind::attempt_started: url.clear(); break;
+            case EventKind::attempt_started: url.reset(); break;
             case EventKind::attempt_ended:
                 if (!timeline.empty()) event.status = timeline.back().status;
                 break;
@@ -56,7 +57,7 @@ public:
         }
         event.url = shown_url();
         event.resends = this->attempt - 1 + resends;
-        trace.tell_span(event, this->attempt, resends, span);
+        if (trace != nullptr) trace->tell_span(event, this->attempt, resends, span);
         Call<C>::emit(event);
     }
 
@@ -84,7 +85,7 @@ public:
 
 private:
     std::string_view shown_url() const noexcept {
-        std::string_view shown = url.empty() ? request.url : url;
+        std::string_view shown = url == nullptr ? request.url : *url;
         shown = shown.substr(0, shown.find_first_of("?#"));
         const auto host = shown.find("://");
         if (host == shown.npos || redaction == nullptr || !redaction->is_telling(shown)) return shown;

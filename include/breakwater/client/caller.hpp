@@ -24,6 +24,14 @@
 
 namespace breakwater {
 
+/// What a task keeps of the options of its call: not much if it was told nothing, as most are.
+using OwnRequestOptions = std::shared_ptr<const RequestOptions>;
+
+inline OwnRequestOptions no_request_options() {
+    static const RequestOptions none;
+    return OwnRequestOptions{OwnRequestOptions{}, &none};
+}
+
 /// Makes one call of a client, by the options that the client has when this is made. Not to be kept: it refers to the
 /// client's pointer to its core.
 template <class Core>
@@ -34,14 +42,14 @@ public:
     Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const;
 
     /// As a task, which keeps all it needs.
-    Task<Result<Response>> async_call(Request request, std::string_view target, RequestOptions options) const;
+    Task<Result<Response>> async_call(Request request, std::string_view target, OwnRequestOptions options) const;
 
     template <class T>
     Result<T> decoded(const Method& method, std::string_view target, const RequestOptions& options) const {
         return decode<T>(call(Request{.method = method}, target, options), *stack_, subject_for(method, target));
     }
     template <class T>
-    Task<Result<T>> async_decoded(const Method& method, std::string_view target, RequestOptions options) const {
+    Task<Result<T>> async_decoded(const Method& method, std::string_view target, OwnRequestOptions options) const {
         return decode_later<T>(async_call(Request{.method = method}, target, std::move(options)), stack_,
                                subject_for(method, target));
     }
@@ -85,8 +93,8 @@ private:
     }
 
     /// A complete request's call.
-    Task<Result<Response>> fly(Request request, std::string subject, RequestOptions options) const {
-        using Flight = ClientFlight<std::shared_ptr<const Core>, RequestOptions>;
+    Task<Result<Response>> fly(Request request, std::string subject, OwnRequestOptions options) const {
+        using Flight = ClientFlight<std::shared_ptr<const Core>, OwnRequestOptions>;
         Flight flight{core_, stack_, std::move(request), std::move(subject), std::move(options)};
         if (auto ok = flight.open(); !ok) return refused(std::move(ok.error()));
         return CoroutineDriver<Flight>::run(std::move(flight));
@@ -109,9 +117,9 @@ Result<Response> ClientCaller<Core>::call(Request request, std::string_view targ
     if (auto ok = prepare(request, target, options, subject); !ok) return fail(std::move(ok.error()));
     if constexpr (AsyncTransport<typename Core::Transport>) {
         if (stack_->options.hedge.max_hedges > 0) [[unlikely]]
-            return sync_wait(fly(std::move(request), subject, options));
+            return sync_wait(fly(std::move(request), subject, std::make_shared<const RequestOptions>(options)));
     }
-    ClientFlight<const Core*, const RequestOptions&> flight{core_.get(), stack_, std::move(request), subject, options};
+    ClientFlight<const Core*, const RequestOptions*> flight{core_.get(), stack_, std::move(request), subject, &options};
     if (auto ok = flight.open(); !ok) return fail(std::move(ok.error()));
     auto& call = flight.begin(&options.stop);
     auto attempt = [&](auto& own) { return flight.attempt_here(own); };
@@ -127,11 +135,11 @@ Result<Response> ClientCaller<Core>::call(Request request, std::string_view targ
 
 template <class Core>
 Task<Result<Response>> ClientCaller<Core>::async_call(Request request, std::string_view target,
-                                                      RequestOptions options) const {
+                                                      OwnRequestOptions options) const {
     static_assert(AsyncTransport<typename Core::Transport>,
                   "breakwater: this client's transport has no async_send, so it cannot make asynchronous calls");
     const std::string subject = subject_for(request.method, target);
-    if (auto ok = prepare(request, target, options, subject); !ok) return refused(std::move(ok.error()));
+    if (auto ok = prepare(request, target, *options, subject); !ok) return refused(std::move(ok.error()));
     return fly(std::move(request), subject, std::move(options));
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 namespace breakwater {
 
@@ -26,10 +27,13 @@ class CircuitPolicy {
 public:
     static constexpr Place place = Place::admission;
     using Breaker = CircuitBreaker<Trip, StoreType>;
-    struct Lane {
-        typename Others::Lane other{};
-        typename Breaker::Lane own{};
-        bool is_own = true;
+    class Lane {
+        friend CircuitPolicy;
+        bool is_own() const noexcept { return either_.index() == 0; }
+        auto& own() noexcept { return *std::get_if<0>(&either_); }
+        auto& other() noexcept { return *std::get_if<1>(&either_); }
+        const auto& other() const noexcept { return *std::get_if<1>(&either_); }
+        std::variant<typename Breaker::Lane, typename Others::Lane> either_;
     };
 
     /// With the circuits of `before`, if there is one: of the same name.
@@ -53,39 +57,40 @@ public:
 
     std::string_view name() const noexcept { return own_.name(); }
     std::string_view key(const Lane& lane) const noexcept {
-        return lane.is_own ? std::string_view{} : others_->key(lane.other);
+        return lane.is_own() ? std::string_view{} : others_->key(lane.other());
     }
     [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
-        return !has_others_ && own_.glance(lane.own, call);
+        return !has_others_ && own_.glance(lane.own(), call);
     }
     Before before(Lane& lane, auto& call) const noexcept {
         choose(lane, call.request);
-        return lane.is_own ? own_.before(lane.own, call) : others_->before(lane.other, call);
+        return lane.is_own() ? own_.before(lane.own(), call) : others_->before(lane.other(), call);
     }
     NowOrLater<Before> async_before(Lane& lane, auto& call) const
         requires AsyncStore<StoreType>
     {
         choose(lane, call.request);
-        return lane.is_own ? own_.async_before(lane.own, call) : others_->async_before(lane.other, call);
+        return lane.is_own() ? own_.async_before(lane.own(), call) : others_->async_before(lane.other(), call);
     }
     NowOrLater<Before> async_reask(Lane& lane, auto& call) const
         requires AsyncStore<StoreType>
     {
-        return lane.is_own ? own_.async_reask(lane.own, call) : others_->async_reask(lane.other, call);
+        return lane.is_own() ? own_.async_reask(lane.own(), call) : others_->async_reask(lane.other(), call);
     }
     NowOrLater<After> async_after(Lane& lane, auto& call, auto& result) const
         requires AsyncStore<StoreType>
     {
-        return lane.is_own ? own_.async_after(lane.own, call, result) : others_->async_after(lane.other, call, result);
+        return lane.is_own() ? own_.async_after(lane.own(), call, result)
+                             : others_->async_after(lane.other(), call, result);
     }
     Before reask(Lane& lane, auto& call) const noexcept {
-        return lane.is_own ? own_.reask(lane.own, call) : others_->reask(lane.other, call);
+        return lane.is_own() ? own_.reask(lane.own(), call) : others_->reask(lane.other(), call);
     }
     After after(Lane& lane, auto& call, auto& result) const noexcept {
-        return lane.is_own ? own_.after(lane.own, call, result) : others_->after(lane.other, call, result);
+        return lane.is_own() ? own_.after(lane.own(), call, result) : others_->after(lane.other(), call, result);
     }
     Error refusal(Lane& lane, auto& call, const Before& before) const noexcept {
-        return lane.is_own ? own_.refusal(lane.own, call, before) : others_->refusal(lane.other, call, before);
+        return lane.is_own() ? own_.refusal(lane.own(), call, before) : others_->refusal(lane.other(), call, before);
     }
 
 private:
@@ -97,10 +102,9 @@ private:
 
     /// The circuit, once for each passage.
     void choose(Lane& lane, const Request& request) const noexcept {
-        if (!has_others_ || !lane.is_own || lane.other.has_key()) return;
+        if (!has_others_ || !lane.is_own()) return;
         const std::string key = key_of(key_, request, &host_of);
-        lane.is_own = key.empty();
-        if (!lane.is_own) others_->place_under(lane.other, key);
+        if (!key.empty()) others_->place_under(lane.either_.template emplace<1>(), key);
     }
 
     Breaker own_;

@@ -4,6 +4,7 @@
 #include <breakwater/client/options.hpp>
 #include <breakwater/coalesce/lane.hpp>
 #include <breakwater/coalesce/table.hpp>
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/cache_control.hpp>
 #include <breakwater/http/request.hpp>
@@ -40,19 +41,21 @@ public:
     using Table = CoalesceTable<Response>;
     using Waiter = Table::Waiter;
 
-    class Lane : public CoalesceLane<Response> {
-    public:
-        ~Lane() { give_up_claim(); }
-
-    private:
+    /// Empty for a call that has nothing to do with others.
+    class Lane {
         friend ClientCoalescePolicy;
-        void give_up_claim() noexcept {
-            if (!claim_.empty()) store_->erase(std::exchange(claim_, {}));
-        }
-        const StoreType* store_ = nullptr;
-        std::string claim_;                // empty: none
-        std::optional<Instant> patience_;  // until when another process is waited for
-        std::optional<Response> found_;    // what that has left in the cache
+        struct Part : CoalesceLane<Response> {
+            ~Part() { give_up_claim(); }
+            void give_up_claim() noexcept {
+                if (!claim.empty()) store->erase(std::exchange(claim, {}));
+            }
+            const StoreType* store = nullptr;
+            std::string claim{};                // empty: none
+            std::optional<Instant> patience{};  // until when another process is waited for
+            std::optional<Response> found{};    // what that has left in the cache
+        };
+        bool leads() const noexcept { return part_ && part_->leads(); }
+        detail::Rare<Part> part_;
     };
 
     /// Goes on with the calls of `before`, if there is one.
@@ -84,14 +87,15 @@ public:
         return ask_others(lane, call);
     }
     bool enqueue(Lane& lane, Waiter& waiter) const {
-        lane.enqueue(waiter);
+        lane.part_->enqueue(waiter);
         return true;
     }
-    Before settle(Lane& lane, Waiter& waiter) const noexcept { return lane.settle(waiter); }
+    Before settle(Lane& lane, Waiter& waiter) const noexcept { return lane.part_->settle(waiter); }
     Result<Response> answer(Lane& lane, auto& call) const {
-        Result<Response> result = lane.found_ ? Result<Response>{*std::move(lane.found_)} : lane.answer();
+        auto& part = *lane.part_;
+        Result<Response> result = part.found ? Result<Response>{*std::move(part.found)} : part.answer();
         if (result) result->source = Source::coalesced;
-        if (lane.leads()) lane.finish(&result);
+        if (part.leads()) part.finish(&result);
         call.emit({.kind = EventKind::coalesced, .policy = name()});
         return result;
     }
@@ -99,8 +103,8 @@ public:
         if (lane.leads()) {
             if (!result && is_own_affair(result.error())) return done;
             const bool is_for_others = !result || !parse_cache_control(result->headers).no_store;
-            lane.finish(is_for_others ? &result : nullptr);
-            if (result && is_for_others) lane.claim_.clear();  // it is on its way into the cache
+            lane.part_->finish(is_for_others ? &result : nullptr);
+            if (result && is_for_others) lane.part_->claim.clear();  // it is on its way into the cache
         } else if (result && !call.request.method.is_safe() && options_.calls != CoalesceCalls::none) {
             const std::string changed = call.request.url + '\n';
             table_->forget([&](std::string_view key) { return key.starts_with(changed); });
@@ -120,7 +124,7 @@ private:
         if (lane.leads() || glance(lane, call) || call.request.method != Method::get || call.request.body ||
             call.download != nullptr || call.options.progress)
             return proceed;
-        return lane.join(*table_, key_of(call.request), options_.max_wait);
+        return lane.part_.emplace().join(*table_, key_of(call.request), options_.max_wait);
     }
 
     // Whether this process is to make the call.
@@ -128,23 +132,24 @@ private:
     static bool asks_others(const Lane& lane, auto& call) noexcept { return lane.leads() && call.is_cached; }
     Task<Before> ask_others(Lane& lane, auto& call) const {
         const Instant now = call.now();
-        if (!lane.patience_) {
-            lane.patience_ = now + options_.max_wait;
+        auto& part = *lane.part_;
+        if (!part.patience) {
+            part.patience = now + options_.max_wait;
         } else {
             auto looking = cache_.async_find(call.request);
             if (auto kept = co_await looking; kept && store_.clock().now() < kept->fresh_until) {
-                lane.found_ = std::move(kept->response);
+                part.found = std::move(kept->response);
                 co_return answer_now;
             }
         }
         std::string claim = "claim:" + name_ + ":" + key_of(call.request);
         auto claiming = this->claim(claim);
         if (co_await claiming) {
-            lane.store_ = &store_;
-            lane.claim_ = std::move(claim);
+            part.store = &store_;
+            part.claim = std::move(claim);
             co_return proceed;
         }
-        const bool can_wait = now + look_again < *lane.patience_ && call.remaining() > look_again;
+        const bool can_wait = now + look_again < *part.patience && call.remaining() > look_again;
         co_return can_wait ? wait_for(look_again, Errc::attempt_timeout) : proceed;
     }
     Task<bool> claim(const std::string& claim) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/clock.hpp>
+#include <breakwater/detail/rare.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/http/classify.hpp>
 #include <breakwater/http/redact.hpp>
@@ -62,20 +63,23 @@ template <class AnyCall, class Options>
 ///         exchange.take(transport.send(*request, exchange.how()));
 ///         if (const Request* next = exchange.unpermitted()) exchange.take_permit(…);
 ///     }
-///     Result<Response> result = exchange.finish();
-template <class AnyCall, class Options>
+///     exchange.finish();
+///
+/// What it comes to goes into `result`. Redirects and traces, which few attempts see, are kept
+/// apart: an exchange is there as long as its answer is waited for.
+template <class AnyCall, class Options, class Room>
 class Exchange {
 public:
-    Exchange(AnyCall& call, const Options& options)
+    Exchange(AnyCall& call, const Options& options, Room& result)
         : call_{call},
           options_{options},
+          result_{result},
           began_{call.now()},
           attempt_over_{std::min(began_ + std::min<Duration>(call.options.timeout.value_or(options.timeouts.attempt),
                                                              std::chrono::hours{24}),
                                  call.attempt_deadline)},
-          over_{std::min(attempt_over_, call.deadline)},
           how_{.stop = call.stop_token(),
-               .timeout = over_ - began_,
+               .timeout = over() - began_,
                .connect_timeout = options.timeouts.connect,
                .max_response_bytes = options.max_response_bytes,
                .resendable = !call.only_once} {
@@ -95,39 +99,41 @@ public:
     Exchange& operator=(const Exchange&) = delete;
 
     /// What to send now; null if there is nothing more.
-    const Request* next() const noexcept { return next_; }
+    const Request* next() const noexcept { return is_permitted_ ? next_ : nullptr; }
     const SendOptions& how() const noexcept { return how_; }
 
     /// The answer to what was sent.
     void take(Result<Response> answer) {
         next_ = nullptr;
         if (call_.download != nullptr && call_.download->wants_whole(answer))
-            return void(unpermitted_ = &last_hop());  // the rest of a file is not to be had
+            return want_permit(last_hop());  // the rest of a file is not to be had
         if (answer && is_redirect_status(answer->status) && options_.redirects.max > 0)
             return follow(*std::move(answer));
         end(std::move(answer));
     }
 
     /// What to send now if there is a permit for it; null if nothing wants one.
-    const Request* unpermitted() const noexcept { return unpermitted_; }
+    const Request* unpermitted() const noexcept { return is_permitted_ ? nullptr : next_; }
     /// Whether there is one.
     void take_permit(Result<void> permit) {
-        unpermitted_ = nullptr;
+        next_ = nullptr;
+        is_permitted_ = true;
         if (!permit) return end(fail(std::move(permit.error())));
-        if (redirected_) {
-            call_.emit({.kind = EventKind::redirected, .status = redirected_->status});
-            if (call_.trace && !is_same_origin(last_hop().url, redirected_->next.url)) has_left_origin_ = true;
+        if (detour_ && detour_->redirected) {
+            auto& [status, next] = *detour_->redirected;
+            call_.emit({.kind = EventKind::redirected, .status = status});
+            if (call_.trace != nullptr && !is_same_origin(last_hop().url, next.url)) has_left_origin_ = true;
             ++hops_;
-            hop_ = std::move(redirected_->next);
-            redirected_.reset();
-            if (call_.is_observed()) call_.url = hop_.url;
+            detour_->hop = std::move(next);
+            detour_->redirected.reset();
+            if (call_.is_observed()) call_.url = std::make_shared<const std::string>(detour_->hop.url);
         }
         ++call_.resends;
         send_in_time(last_hop());
     }
 
-    /// What the attempt has come to; notes it in the call's timeline.
-    Result<Response> finish() {
+    /// The result is what the attempt has come to; notes it in the call's timeline.
+    void finish() {
         Result<Response>& result = *result_;
         if (result && is_error_status(result->status)) result = fail(status_error(*std::move(result)));
         if (result && result->is_success() && call_.download != nullptr) {
@@ -156,25 +162,32 @@ public:
         }
         call_.attempt_took = attempt.took;
         call_.note(std::move(attempt));
-        return std::move(result);
+        if (!result && call_.redaction != nullptr) [[unlikely]]
+            redact(result.error(), *call_.redaction, call_.request);
     }
 
 private:
     void send(const Request& request) {
         if (how_.timeout <= Duration{0}) return end(fail(Error{Errc::attempt_timeout}));
         const Request* next = &request;
-        if (call_.trace && !has_left_origin_) [[unlikely]] {
-            next = &traced_.emplace(request);
-            call_.trace.span(call_.attempt, call_.resends).set_in(traced_->headers);
+        if (call_.trace != nullptr && !has_left_origin_) [[unlikely]] {
+            Request& traced = detour().traced.emplace(request);
+            call_.trace->span(call_.attempt, call_.resends).set_in(traced.headers);
+            next = &traced;
         }
         next_ = call_.download == nullptr ? next : call_.download->asking(next);
     }
+    void want_permit(const Request& request) {
+        next_ = &request;
+        is_permitted_ = false;
+    }
     void send_in_time(const Request& request) {
         call_.now.forget();
-        how_.timeout = over_ - call_.now();
+        how_.timeout = over() - call_.now();
         send(request);
     }
-    const Request& last_hop() const noexcept { return hops_ == 0 ? call_.request : hop_; }
+    Instant over() const noexcept { return std::min(attempt_over_, call_.deadline); }
+    const Request& last_hop() const noexcept { return hops_ == 0 ? call_.request : detour_->hop; }
     static bool is_same_origin(const std::string& a, const std::string& b) {
         const auto from = Url::parse(a);
         const auto to = Url::parse(b);
@@ -193,27 +206,30 @@ private:
         if (hops_ == options_.redirects.max) return refuse(Error{Errc::too_many_redirects});
         if ((*next)->body && (*next)->body->is_spent())
             return refuse(Error{Errc::redirect_refused, "the one-shot body cannot be sent again"});
-        redirected_.emplace(redirect.status, **std::move(next));
-        unpermitted_ = &redirected_->next;
+        want_permit(detour().redirected.emplace(redirect.status, **std::move(next)).next);
     }
 
-    AnyCall& call_;
-    const Options& options_;
-    const Instant began_;
-    const Instant attempt_over_;
-    const Instant over_;
-    SendOptions how_;
-    const Request* next_ = nullptr;
-    const Request* unpermitted_ = nullptr;
-    std::optional<Result<Response>> result_;
-    Request hop_{};
     struct Redirected {
         int status;
         Request next;
     };
-    std::optional<Redirected> redirected_{};  // not followed yet
+    struct Detour {
+        Request hop{};                           // the last one
+        std::optional<Redirected> redirected{};  // not followed yet
+        std::optional<Request> traced{};
+    };
+    Detour& detour() { return detour_ ? *detour_ : detour_.emplace(); }
+
+    AnyCall& call_;
+    const Options& options_;
+    Room& result_;
+    const Instant began_;
+    const Instant attempt_over_;
+    SendOptions how_;
+    const Request* next_ = nullptr;
+    detail::Rare<Detour> detour_;
     unsigned hops_ = 0;
-    std::optional<Request> traced_;
+    bool is_permitted_ = true;
     bool has_left_origin_ = false;  // as of then nobody is told of the trace
 };
 

@@ -20,15 +20,17 @@ private:
     std::stop_callback<Relay> link_;
 };
 
-/// Two stop tokens as one. Small, and allocates only if a stop is possible through both.
+/// Stop tokens as one. Small, and allocates only if a stop is possible through several.
 class EitherStop {
 public:
-    EitherStop(const std::stop_token& a, const std::stop_token& b) {
-        if (!a.stop_possible() || !b.stop_possible()) {
-            token_ = a.stop_possible() ? a : b;
-            return;
-        }
-        links_ = std::make_unique<Links>(a, b);
+    EitherStop(const std::stop_token& a, const std::stop_token& b, const std::stop_token& c = {}) {
+        const std::stop_token* only = nullptr;
+        int possible = 0;
+        for (const auto* each : {&a, &b, &c})
+            if (each->stop_possible()) only = ++possible == 1 ? each : nullptr;
+        if (only != nullptr) token_ = *only;
+        if (possible < 2) return;
+        links_ = std::make_unique<Links>(a, b, c);
         token_ = links_->either.get_token();
     }
 
@@ -36,10 +38,12 @@ public:
 
 private:
     struct Links {
-        Links(const std::stop_token& a, const std::stop_token& b) : from_a{a, either}, from_b{b, either} {}
+        Links(const std::stop_token& a, const std::stop_token& b, const std::stop_token& c)
+            : from_a{a, either}, from_b{b, either}, from_c{c, either} {}
         std::stop_source either;
         StopLink from_a;
         StopLink from_b;
+        StopLink from_c;
     };
     std::stop_token token_;
     std::unique_ptr<Links> links_;

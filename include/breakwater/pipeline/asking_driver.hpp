@@ -9,7 +9,6 @@
 #include <breakwater/task.hpp>
 #include <breakwater/task/start.hpp>
 
-#include <optional>
 #include <stop_token>
 #include <tuple>
 #include <type_traits>
@@ -26,14 +25,14 @@ class AskingDriver {
 
 public:
     AskingDriver(const std::tuple<P...>& policies, AnyCall& call, F& function) noexcept
-        : passage_{policies, call}, call_{call}, function_{function} {}
+        : passage_{policies, call, result_}, call_{call}, function_{function} {}
 
     Result<T> run() {
         using Next = typename Path::Next;
         for (Next next = passage_.begin(); next != Next::over;) {
             switch (next) {
                 case Next::attempt:
-                    passage_.result().emplace(detail::result_of<T>(function_, call_));
+                    result_.emplace(detail::result_of<T>(function_, call_));
                     next = passage_.attempted();
                     break;
                 case Next::wait:
@@ -49,7 +48,7 @@ public:
                 case Next::over: break;
             }
         }
-        return *std::move(passage_.result());
+        return std::move(*result_);
     }
 
 private:
@@ -62,6 +61,7 @@ private:
         return passage_.answered(run_here(std::get<Task<After>>(std::move(question))));
     }
 
+    detail::TaskRoom<Result<T>> result_;
     Path passage_;
     AnyCall& call_;
     F& function_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/detail/stop_link.hpp>
 #include <breakwater/event_loop/scheduler.hpp>
 #include <breakwater/events.hpp>
 #include <breakwater/fallback.hpp>
@@ -84,7 +85,7 @@ public:
     PipelineFlight(Pipeline guard, F function, Options options)
         : guard_{std::move(guard)}, function_{std::move(function)}, options_{std::move(options)} {}
 
-    std::stop_token stop() const noexcept { return options_.stop(); }
+    detail::EitherStop stop(const std::stop_token& of_task) const { return {of_task, options_.stop()}; }
     static Scheduler* scheduler() noexcept { return nullptr; }
     AnyCall& begin(const std::stop_token* stop) {
         AnyCall& call = call_.emplace(guard_.clock());

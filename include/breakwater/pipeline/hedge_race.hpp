@@ -37,14 +37,23 @@ public:
 
     HedgeLane(Flight& flight, AnyCall& call) noexcept : flight_{&flight}, call_{&call} {}
 
-    static std::stop_token stop() noexcept { return {}; }
+    static detail::EitherStop stop(const std::stop_token& of_task) { return {of_task, {}}; }
     static Scheduler* scheduler() noexcept { return nullptr; }
     AnyCall& begin(const std::stop_token* stop) noexcept {
         call_->stop = stop;
         return *call_;
     }
     const auto& policies() const noexcept { return flight_->policies(); }
-    decltype(auto) attempt(AnyCall& call) const { return flight_->attempt(call); }
+    decltype(auto) attempt(AnyCall& call) const
+        requires requires(Flight& flight) { flight.attempt(call); }
+    {
+        return flight_->attempt(call);
+    }
+    auto attempt_in_steps(AnyCall& call, auto& room) const
+        requires requires(Flight& flight) { flight.attempt_in_steps(call, room); }
+    {
+        return flight_->attempt_in_steps(call, room);
+    }
     static void end(AnyCall&, Result<Value>&) noexcept {}
 
 private:
@@ -59,9 +68,10 @@ class HedgeRace {
     using AnyCall = std::remove_cvref_t<decltype(std::declval<Flight&>().begin(nullptr))>;
 
 public:
-    /// All attempts are over when this is.
-    static Task<Result<T>> run(Flight& flight, AnyCall& call, const Policy& policy, Scheduler* scheduler) {
-        HedgeRace race{flight, call, policy, scheduler};
+    /// Puts into `result` what has come of it. All attempts are over when this is.
+    static Task<> run(Flight& flight, AnyCall& call, const Policy& policy, detail::TaskRoom<Result<T>>& result) {
+        const TaskContext& context = *(co_await detail::ReadContext{});
+        HedgeRace race{flight, call, policy, context.scheduler};
         const auto& clock = call.now.clock();
         const Duration delay = policy.delay();
         Instant sent = call.now();
@@ -84,7 +94,7 @@ public:
             auto sleep = sleep_until(clock, Instant::max(), bell);
             co_await sleep;
         }
-        co_return race.finish();
+        result.emplace(race.finish());
     }
 
 private:

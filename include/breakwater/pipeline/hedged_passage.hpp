@@ -4,6 +4,7 @@
 #include <breakwater/pipeline/passage.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/result.hpp>
+#include <breakwater/task.hpp>
 
 #include <array>
 #include <cstddef>
@@ -23,10 +24,10 @@ class HedgedPassage {
 public:
     using Next = PassageStep;
 
-    HedgedPassage(const std::tuple<P...>& policies, AnyCall& call) noexcept
-        : policies_{policies}, call_{call}, outer_{policies, call} {}
+    HedgedPassage(const std::tuple<P...>& policies, AnyCall& call, detail::TaskRoom<Result<T>>& result) noexcept
+        : outer_{policies, call, result} {}
 
-    std::optional<Result<T>>& result() noexcept { return inner_ ? inner_->result() : outer_.result(); }
+    detail::TaskRoom<Result<T>>& result() const noexcept { return outer_.result(); }
     Instant wake_at() const noexcept { return inner_ ? inner_->wake_at() : outer_.wake_at(); }
     template <class F>
     void with_waiter(F use) {
@@ -36,7 +37,7 @@ public:
     using Question = typename Outer::Question;
     static constexpr bool asks = Outer::asks || Inner::asks;
     Question* question() noexcept { return inner_ ? inner_->question() : outer_.question(); }
-    const auto& hedge() const noexcept { return std::get<At>(policies_).own(); }
+    const auto& hedge() const noexcept { return policy().own(); }
 
     Next begin() { return inwards(outer_.begin()); }
     Next attempted() { return outwards(inner_->attempted()); }
@@ -50,21 +51,22 @@ public:
 private:
     Next inwards(Next next) {
         while (next == Next::attempt) {
-            if (std::get<At>(policies_).begin(call_)) return Next::race;
-            if (const Next inner = inner_.emplace(policies_, call_).begin(); inner != Next::over) return inner;
+            if (policy().begin(outer_.call())) return Next::race;
+            if (const Next inner = inner_.emplace(outer_.policies(), outer_.call(), outer_.result()).begin();
+                inner != Next::over)
+                return inner;
             next = leave();
         }
         return next;
     }
     Next outwards(Next next) { return next == Next::over ? inwards(leave()) : next; }
     Next leave() {
-        outer_.result() = std::move(inner_->result());
         inner_.reset();
         return outer_.attempted();
     }
 
-    const std::tuple<P...>& policies_;
-    AnyCall& call_;
+    const auto& policy() const noexcept { return std::get<At>(outer_.policies()); }
+
     Outer outer_;
     std::optional<Inner> inner_;
 };

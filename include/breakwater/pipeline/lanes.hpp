@@ -1,8 +1,9 @@
 #pragma once
 
+#include <breakwater/detail/rare.hpp>
+
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -76,7 +77,7 @@ private:
         union {
             typename Policy::Lane lane;
         };
-        std::optional<typename Policy::Waiter> waiter;
+        Rare<typename Policy::Waiter> waiter;
     };
 
     template <std::size_t I>

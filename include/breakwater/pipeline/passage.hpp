@@ -26,12 +26,12 @@ namespace breakwater {
 
 /// What the driver has to do next.
 enum class PassageStep : std::uint8_t {
-    attempt,  ///< Make one: put what comes of it into `result()`, then `attempted()`.
+    attempt,  ///< Make one: put what comes of it into the result, then `attempted()`.
     race,     ///< The same, but make several side by side, then `raced()`: see `HedgedPassage`.
     wait,     ///< Until `wake_at()`, then `waited()`.
     queue,    ///< Until `wake_at()` or the turn has come (`with_waiter`), then `queued()`.
     ask,      ///< Await what is in `question()`, then `answered(what it gave)`.
-    over      ///< `result()` is the call's.
+    over      ///< The result is the call's.
 };
 
 /// One call's way through its policies, from `First` to the one before `Last`, for a driver that cannot wait in the
@@ -53,12 +53,16 @@ public:
     /// Whether any policy may have to ask its store.
     static constexpr bool asks = Questions::asks;
 
-    Passage(const std::tuple<P...>& policies, AnyCall& call) noexcept : policies_{policies}, call_{call} {}
+    /// What comes of the call goes into `result`.
+    Passage(const std::tuple<P...>& policies, AnyCall& call, detail::TaskRoom<Result<T>>& result) noexcept
+        : policies_{policies}, call_{call}, result_{result} {}
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
     ~Passage() = default;
 
-    std::optional<Result<T>>& result() noexcept { return result_; }
+    const std::tuple<P...>& policies() const noexcept { return policies_; }
+    AnyCall& call() const noexcept { return call_; }
+    detail::TaskRoom<Result<T>>& result() const noexcept { return result_; }
     Instant wake_at() const noexcept { return wake_at_; }
     Question* question() noexcept {
         if constexpr (asks)
@@ -494,10 +498,10 @@ private:
 
     const std::tuple<P...>& policies_;
     AnyCall& call_;
-    std::optional<Result<T>> result_;
+    detail::TaskRoom<Result<T>>& result_;
     Lanes lanes_;
-    std::size_t at_ = 0;  // of a wait: the policy that has asked for it
-    bool after_ = false;  // it has done so after an attempt
+    std::uint8_t at_ = 0;  // of a wait: the policy that has asked for it
+    bool after_ = false;   // it has done so after an attempt
     Then then_{};
     [[no_unique_address]] std::conditional_t<asks, Questions, std::monostate> questions_;
     Duration delay_{};

@@ -47,22 +47,6 @@ private:
     const TaskContext* context_ = nullptr;
 };
 
-/// From here on the awaiting task hands this context to what it awaits. It outlives that.
-class UseContext {
-public:
-    explicit UseContext(const TaskContext& context) noexcept : context_{context} {}
-    static bool await_ready() noexcept { return false; }
-    template <HasTaskContext P>
-    bool await_suspend(std::coroutine_handle<P> caller) noexcept {
-        caller.promise().use(context_);
-        return false;
-    }
-    static void await_resume() noexcept {}
-
-private:
-    const TaskContext& context_;
-};
-
 /// `co_await` gives the stop token of the awaiting coroutine's context; one that never stops if that is no task.
 class ReadStopToken {
 public:

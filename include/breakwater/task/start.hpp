@@ -3,6 +3,7 @@
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/task.hpp>
 #include <breakwater/task/detached.hpp>
+#include <breakwater/task/hand_on.hpp>
 #include <breakwater/task/now_or_later.hpp>
 
 #include <exception>
@@ -52,7 +53,8 @@ Detached call_back(TaskContext, Task<T> task, F on_done) {
         co_await task;
         on_done();
     } else {
-        on_done(co_await task);
+        HandOn handing{[&] { return task.operator co_await(); }, [&](T value) { on_done(std::move(value)); }};
+        co_await handing;
     }
 }
 
