@@ -14,6 +14,10 @@ inline constexpr bool counts_allocations = !under_thread_sanitizer;
 
 inline std::atomic<std::size_t> allocations{0};
 
+// Of what is allocated and not freed yet. Under a sanitizer what is allocated is larger.
+inline constexpr bool counts_bytes = !under_thread_sanitizer && !under_address_sanitizer;
+inline std::atomic<std::size_t> bytes_in_use{0};
+
 /// The number of allocations any thread makes while `function` runs.
 template <class F>
 std::size_t allocations_in(F&& function) {
