@@ -361,12 +361,12 @@ private:
     /// The same from policy `outer` on.
     [[gnu::noinline]] Next reask_from(std::size_t outer) {
         for (; outer < at_; ++outer) {
-            Before before;
             Asked asked = Asked::reask;
-            Lanes::at(outer, [&]<std::size_t I>(Index<I>) {
-                if constexpr (Questions::can_ask[I]) asked = questions_.is_open[I] ? Asked::before : Asked::reask;
-                before = reask_one<I>(asked);
-            });
+            if constexpr (asks) {
+                if (questions_.is_open[outer]) asked = Asked::before;
+            }
+            Before before;
+            Lanes::at(outer, [&]<std::size_t I>(Index<I>) { before = reask_one<I>(asked); });
             if (before.kind != Before::Kind::proceed) return refused_by(outer, before, asked);
             if (has_questions() && !Questions::joins_next(outer)) return settle(outer + 1, true);
         }
