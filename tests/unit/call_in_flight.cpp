@@ -52,7 +52,7 @@ static_assert(sizeof(bw::curl::Sending) + sizeof(bw::curl::PooledHandle) - CURL_
 
 }  // namespace
 
-TEST_CASE("a call in flight takes little more than a kilobyte and a half beyond its transport's own") {
+TEST_CASE("a call in flight takes less than 1.7 kilobytes beyond its transport's own") {
     constexpr std::size_t calls = 100;
     const SilentTransport service;
     const bw::ResilientClient client{bw::ClientOptions{.name = "dairy", .base_url = "https://api.example.com/v1"},
@@ -66,7 +66,7 @@ TEST_CASE("a call in flight takes little more than a kilobyte and a half beyond 
     const auto before = test::bytes_in_use.load();
     for (std::size_t i = 0; i < calls; ++i) begin();
     if (test::counts_bytes) {
-        CHECK((test::bytes_in_use.load() - before) / calls <= 1'600);
+        CHECK((test::bytes_in_use.load() - before) / calls <= 1'700);
     }
     CHECK(service.waiting() == calls + 1);
     service.answer();
