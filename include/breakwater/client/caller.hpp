@@ -28,7 +28,7 @@ namespace breakwater {
 using OwnRequestOptions = std::shared_ptr<const RequestOptions>;
 
 inline OwnRequestOptions no_request_options() {
-    static const RequestOptions none;
+    static const RequestOptions& none = *new RequestOptions;  // never destroyed: calls may be under way at exit
     return OwnRequestOptions{OwnRequestOptions{}, &none};
 }
 

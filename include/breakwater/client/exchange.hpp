@@ -65,8 +65,8 @@ template <class AnyCall, class Options>
 ///     }
 ///     exchange.finish();
 ///
-/// What it comes to goes into `result`. Redirects and traces, which few attempts see, are kept
-/// apart: an exchange is there as long as its answer is waited for.
+/// What it comes to goes into `result`. Redirects and traces, which few attempts see, are kept apart: an exchange is
+/// there as long as its answer is waited for.
 template <class AnyCall, class Options, class Room>
 class Exchange {
 public:
