@@ -32,7 +32,9 @@ void check(const std::vector<Row>& rows) {
         for (const bw::Header& field : row.headers) shown.append(field.name).append(": ").append(field.value) += '\n';
         CAPTURE(shown);
         CHECK(bw::parse_rate_limit(row.headers, now) == row.quota);
+        if (row.quota) CHECK(bw::has_rate_limit(row.headers));
     }
+    CHECK_FALSE(bw::has_rate_limit({{"Date", std::string{date}}, {"", ""}, {"X-Request-Id", "7"}, {"Ratelim", "1"}}));
 }
 
 bw::Headers pair(std::string remaining, std::string reset) {

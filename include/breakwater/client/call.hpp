@@ -4,6 +4,7 @@
 #include <breakwater/client/download.hpp>
 #include <breakwater/client/request_options.hpp>
 #include <breakwater/events.hpp>
+#include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/response.hpp>
@@ -86,7 +87,7 @@ public:
 private:
     std::string_view shown_url() const noexcept {
         std::string_view shown = url == nullptr ? request.url : *url;
-        shown = shown.substr(0, shown.find_first_of("?#"));
+        shown = detail::without_query(shown);
         const auto host = shown.find("://");
         if (host == shown.npos || redaction == nullptr || !redaction->is_telling(shown)) return shown;
         return shown.substr(0, shown.find('/', host + 3));

@@ -103,7 +103,7 @@ public:
     const SendOptions& how() const noexcept { return how_; }
 
     /// The answer to what was sent.
-    void take(Result<Response> answer) {
+    void take(Result<Response>&& answer) {
         next_ = nullptr;
         if (call_.download != nullptr && call_.download->wants_whole(answer))
             return want_permit(last_hop());  // the rest of a file is not to be had
@@ -193,7 +193,7 @@ private:
         const auto to = Url::parse(b);
         return from && to && from->same_origin(*to);
     }
-    void end(Result<Response> result) { result_.emplace(std::move(result)); }
+    void end(Result<Response>&& result) { result_.emplace(std::move(result)); }
 
     void follow(Response redirect) {
         auto next = next_hop(last_hop(), redirect, options_.redirects);

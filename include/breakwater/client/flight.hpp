@@ -108,7 +108,7 @@ public:
         auto send() {
             return detail::HandOn{
                 [this] { return flight_.core_->transport().async_send(*exchange_.next(), exchange_.how()); },
-                [this](Result<Response> answer) { exchange_.take(std::move(answer)); }};
+                [this](Result<Response>&& answer) { exchange_.take(std::move(answer)); }};
         }
         bool asks() const noexcept { return exchange_.unpermitted() != nullptr; }
         Task<> ask() { return flight_.ask_hop_permit(exchange_); }

@@ -2,6 +2,7 @@
 
 #include <breakwater/client/auth.hpp>
 #include <breakwater/client/request_options.hpp>
+#include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/redirect.hpp>
 #include <breakwater/http/request.hpp>
@@ -12,6 +13,7 @@
 #include <breakwater/version.hpp>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,15 +24,16 @@ namespace breakwater {
 
 /// What is called, for messages: "GET /inventory". Holds no query, no host and no path parameter's value.
 inline std::string subject_of(const Method& method, std::string_view target) {
-    target = target.substr(0, target.find_first_of("?#"));
+    target = detail::without_query(target);
     if (const auto authority = target.find("://"); authority != target.npos) {
         const auto slash = target.find('/', authority + 3);
         target = slash == target.npos ? std::string_view{"/"} : target.substr(slash);
     }
     std::string subject;
     subject.reserve(method.name().size() + 1 + target.size());
-    subject.append(method.name()).append(" ");
-    for (const char c : target) subject += c <= ' ' || c >= '\x7f' ? '?' : c;
+    subject.append(method.name()).append(" ").append(target);
+    for (char& c : std::span{subject}.last(target.size()))
+        if (c <= ' ' || c >= '\x7f') c = '?';
     return subject;
 }
 

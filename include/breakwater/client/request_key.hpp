@@ -1,6 +1,7 @@
 #pragma once
 
 #include <breakwater/detail/search.hpp>
+#include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/redact.hpp>
 #include <breakwater/http/request.hpp>
 #include <breakwater/http/url.hpp>
@@ -15,7 +16,7 @@ namespace breakwater {
 /// "GET /orders/{}/items": the method and the path, without query, with each segment of digits folded.
 inline std::string endpoint_of(const Request& request) {
     std::string_view path{request.url};
-    path = path.substr(0, path.find_first_of("?#"));
+    path = detail::without_query(path);
     if (const auto authority = path.find("://"); authority != path.npos) path.remove_prefix(authority + 3);
     const auto slash = path.find('/');
     path = slash == path.npos ? std::string_view{"/"} : path.substr(slash);

@@ -43,6 +43,7 @@ public:
 
 private:
     void heed(const Headers& headers, auto& call) const noexcept {
+        if (!has_rate_limit(headers)) return;
         const auto quota = parse_rate_limit(headers, wall_clock_now());
         if (!quota || (quota->remaining > 0 && heed_ != HeedServer::spend_down)) return;
         if (const auto* limiters = endpoints_.limiters())

@@ -39,6 +39,15 @@ struct ServerQuota {
 /// the way gave (`Age` above 0) says nothing about now.
 inline std::optional<ServerQuota> parse_rate_limit(const Headers& headers, std::chrono::sys_seconds local_now) noexcept;
 
+/// Whether there is any such header at all; most answers have none.
+inline bool has_rate_limit(const Headers& headers) noexcept {
+    return detail::any_of(headers, [](const Header& field) {
+        const std::string_view name = field.name;
+        return detail::starts_with_ignoring_case(name, "RateLimit") ||
+               detail::starts_with_ignoring_case(name, "X-Rate");
+    });
+}
+
 namespace detail {
 
 inline constexpr std::chrono::seconds longest_quota = std::chrono::days{366};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/headers.hpp>
 #include <breakwater/http/json_document.hpp>
 #include <breakwater/http/json_fault.hpp>
@@ -112,7 +113,7 @@ private:
     Error explain(Error error) const {
         std::string_view path{url};
         if (const auto authority = path.find("://"); authority != path.npos) path.remove_prefix(authority + 3);
-        path = path.substr(0, path.find_first_of("?#"));
+        path = detail::without_query(path);
         const auto slash = path.find('/');
         error.set_subject(slash == path.npos ? "/" : std::string{path.substr(slash)});
         if (status >= 100 && status <= 599) error.set_status(status);

@@ -53,7 +53,7 @@ Detached call_back(TaskContext, Task<T> task, F on_done) {
         co_await task;
         on_done();
     } else {
-        HandOn handing{[&] { return task.operator co_await(); }, [&](T value) { on_done(std::move(value)); }};
+        HandOn handing{[&] { return task.operator co_await(); }, [&](T&& value) { on_done(std::move(value)); }};
         co_await handing;
     }
 }

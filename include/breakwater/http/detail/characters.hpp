@@ -22,6 +22,17 @@ constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noex
     return true;
 }
 
+constexpr bool starts_with_ignoring_case(std::string_view text, std::string_view start) noexcept {
+    return equals_ignoring_case(text.substr(0, start.size()), start);
+}
+
+/// A target up to its query or fragment.
+constexpr std::string_view without_query(std::string_view target) noexcept {
+    const auto query = target.find('?');
+    const auto fragment = target.find('#');
+    return target.substr(0, query < fragment ? query : fragment);
+}
+
 enum CharacterClass : std::uint8_t {
     control_character = 1,     ///< C0 controls and DEL.
     token_character = 2,       ///< RFC 9110 §5.6.2.
