@@ -69,11 +69,15 @@ std::string rest(const std::string& content, std::size_t from, std::string_view 
 }
 
 /// A client and a server that gives one answer after the other, the last one for ever; what is cut short is cut short.
+/// It closes the connection after each and says so: a request sent into one that is being closed is lost.
 struct World {
     explicit World(std::vector<std::string> given)
         : server{RawServer::http([answers = std::move(given), next = std::make_shared<std::atomic<std::size_t>>(0)](
                                      Connection& c, const std::string&) {
-              c.send(answers[std::min(next->fetch_add(1), answers.size() - 1)]);
+              std::string text = answers[std::min(next->fetch_add(1), answers.size() - 1)];
+              if (const auto line = text.find("\r\n"); line != text.npos)
+                  text.insert(line + 2, "Connection: close\r\n");
+              c.send(text);
               return false;
           })} {}
 
