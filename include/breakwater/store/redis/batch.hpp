@@ -110,10 +110,13 @@ public:
                                   fleet::remote<M>({}, std::get<I>(options_), std::get<I>(commands_))...);
         }(std::index_sequence_for<M...>{});
     }
-    void tell() override { done_(Reply{std::move(answers_)}); }
-    void tell(fleet::LinkFailure failure) override { done_(Reply{std::unexpected{std::move(failure)}}); }
+    void tell() override { pass_on(Reply{std::move(answers_)}); }
+    void tell(fleet::LinkFailure failure) override { pass_on(Reply{std::unexpected{std::move(failure)}}); }
 
 private:
+    /// Out of line: inlined, g++ 12 sees words destroyed that were never there.
+    [[gnu::noinline]] void pass_on(Reply reply) { done_(std::move(reply)); }
+
     Done done_;
     std::tuple<typename M::Options...> options_;
     std::tuple<C...> commands_;
