@@ -27,14 +27,27 @@ public:
     AskingDriver(const std::tuple<P...>& policies, AnyCall& call, F& function) noexcept
         : passage_{policies, call, result_}, call_{call}, function_{function} {}
 
-    Result<T> run() {
-        using Next = typename Path::Next;
-        for (Next next = passage_.begin(); next != Next::over;) {
+    [[gnu::always_inline]] Result<T> run() {
+        Next next = passage_.begin();
+        if (next == Next::attempt) [[likely]]
+            next = attempt();
+        if (next != Next::over) [[unlikely]]
+            go_on(next);
+        return std::move(*result_);
+    }
+
+private:
+    using Next = typename Path::Next;
+
+    [[gnu::always_inline]] Next attempt() {
+        result_.emplace(detail::result_of<T>(function_, call_));
+        return passage_.attempted();
+    }
+    /// To the end, however long the way is.
+    [[gnu::noinline]] void go_on(Next next) {
+        while (next != Next::over) {
             switch (next) {
-                case Next::attempt:
-                    result_.emplace(detail::result_of<T>(function_, call_));
-                    next = passage_.attempted();
-                    break;
+                case Next::attempt: next = attempt(); break;
                 case Next::wait:
                     wait(stop());
                     next = passage_.waited();
@@ -48,13 +61,10 @@ public:
                 case Next::over: break;
             }
         }
-        return std::move(*result_);
     }
-
-private:
     std::stop_token stop() const { return call_.stop != nullptr ? *call_.stop : std::stop_token{}; }
     void wait(const std::stop_token& until) { call_.now.clock().wait_until(passage_.wake_at(), until); }
-    typename Path::Next ask() {
+    Next ask() {
         auto& question = *passage_.question();
         if (auto* const asked = std::get_if<Task<typename Path::Answers>>(&question))
             return passage_.answered(run_here(std::move(*asked)));
