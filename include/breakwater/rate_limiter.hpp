@@ -223,7 +223,7 @@ public:
         const Grant grant = with_now(call, clock(), [&](auto& now) { return steps(version).take(1, now); });
         return decided(lane, call, version, grant);
     }
-    auto async_before(Lane& lane, auto& call) const
+    [[gnu::always_inline]] auto async_before(Lane& lane, auto& call) const
         requires AsyncStore<StoreType>
     {
         const Version& version = shared_->version();

@@ -57,7 +57,7 @@ struct Questions {
 
     /// What policy `I` says, or proceed until it is answered.
     template <std::size_t I>
-    Before keep(NowOrLater<Before> decision, Asked what) {
+    [[gnu::always_inline]] Before keep(NowOrLater<Before> decision, Asked what) {
         const Before* const known = decision.value();
         is_open[I] = known == nullptr;
         if (known != nullptr) return *known;

@@ -66,7 +66,7 @@ public:
                                      Step{cell_, rules_.rate, typename Machine::Take{permits}},
                                      Step{pause_, rules_.pause, PauseMachine::Spend{permits}}));
     }
-    auto async_take(std::int64_t permits, auto& now) const {
+    [[gnu::always_inline]] auto async_take(std::int64_t permits, auto& now) const {
         return then(store_.async_apply(now, Step{pause_, rules_.pause, PauseMachine::Check{permits}},
                                        Step{cell_, rules_.rate, typename Machine::Take{permits}},
                                        Step{pause_, rules_.pause, PauseMachine::Spend{permits}}),

@@ -45,7 +45,7 @@ Task<std::invoke_result_t<F&, T>> use_later(Task<T> task, F use) {
 
 /// What `use(value)` gives, now or later. In a round no two are used at the same time.
 template <class T, class F>
-NowOrLater<std::invoke_result_t<F&, T>> then(NowOrLater<T> first, F use) {
+[[gnu::always_inline]] inline NowOrLater<std::invoke_result_t<F&, T>> then(NowOrLater<T> first, F use) {
     if (T* const value = first.value()) return use(std::move(*value));
     return detail::use_later(std::move(first).task(), std::move(use));
 }
