@@ -12,7 +12,6 @@
 #include <breakwater/task/now_or_later.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,7 +40,7 @@ enum class PassageStep : std::uint8_t {
 ///     for (Next next = passage.begin(); next != Next::over;) switch (next) { … next = passage.attempted(); … }
 ///
 /// Where policies stand further in (`Last` is not their number), "attempt" means: go on there. Decides exactly as the
-/// blocking driver does. Belongs to the coroutine that makes the call; stays where it is.
+/// blocking driver does. Belongs to whoever makes the call; stays where it is.
 template <class AnyCall, class T, std::size_t First, std::size_t Last, class... P>
 class Passage {
 public:

@@ -15,9 +15,10 @@ namespace breakwater {
 ///
 /// What is asked of the server: nothing for a call through a closed circuit, whose outcomes are reported every
 /// `flush_interval`; one round trip for a permit of a rate limiter, or for `lease` of them, and one for a half-open
-/// circuit's probe, which are the same one for all policies of an attempt; one for a probe's verdict; one look into the
-/// shared cache. One connection for commands and one for what others tell, for all threads
-/// together. A server that cannot be reached is an event, never an error: see `RedisStoreOptions::on_store_failure`.
+/// circuit's probe, which are the same one for all policies of an attempt; one for a probe's verdict; one for a look
+/// into the shared cache, and one more when it is first seen that a URL's answers vary. One connection for commands and
+/// one for what others tell, for all threads together. A server that cannot be reached is an event, never an error: see
+/// `RedisStoreOptions::on_store_failure`.
 ///
 /// Thread-safe; copies share everything. Connects when its first policy is made; in a program that forks, make stores
 /// after that. One store for a program is enough, and what it shares goes by the policies' names, which must be given.
