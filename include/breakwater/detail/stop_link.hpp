@@ -5,17 +5,17 @@
 
 namespace breakwater::detail {
 
-/// Asks `to` to stop when `from` is.
+/// Asks `to`, which has to be there as long as this is, to stop when `from` is.
 class StopLink {
 public:
-    StopLink(const std::stop_token& from, const std::stop_source& to) : link_{from, Relay{to}} {}
+    StopLink(const std::stop_token& from, const std::stop_source& to) : link_{from, Relay{&to}} {}
     StopLink(const StopLink&) = delete;
     StopLink& operator=(const StopLink&) = delete;
 
 private:
     struct Relay {
-        std::stop_source to;
-        void operator()() noexcept { to.request_stop(); }
+        const std::stop_source* to;
+        void operator()() const noexcept { std::stop_source{*to}.request_stop(); }  // what stops may destroy the link
     };
     std::stop_callback<Relay> link_;
 };

@@ -13,6 +13,8 @@ public:
     QueueTurn(const auto& waiter, const std::stop_token& stop) : turn_{waiter.turn()} {
         if (stop.stop_possible()) link_ = std::make_unique<detail::StopLink>(stop, turn_);
     }
+    QueueTurn(const QueueTurn&) = delete;
+    QueueTurn& operator=(const QueueTurn&) = delete;
     std::stop_token token() const noexcept { return turn_.get_token(); }
 
 private:
