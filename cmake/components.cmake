@@ -171,6 +171,7 @@ breakwater_component(core
         task.hpp
         task/context.hpp
         task/detached.hpp
+        task/frame_cache.hpp
         task/hand_on.hpp
         task/now_or_later.hpp
         task/resume_on.hpp

@@ -4,6 +4,7 @@
 #include <breakwater/errc.hpp>
 #include <breakwater/result.hpp>
 #include <breakwater/task/context.hpp>
+#include <breakwater/task/frame_cache.hpp>
 
 #include <atomic>
 #include <concepts>
@@ -25,7 +26,7 @@ class Task;
 namespace detail {
 
 /// What all tasks' promises have in common: who goes on when the task is over, and what it goes by.
-class TaskPromiseBase {
+class TaskPromiseBase : public CachedFrame {
 public:
     class AtEnd {
     public:
@@ -66,6 +67,7 @@ public:
         starter_ = std::this_thread::get_id();
         state_.store(State::starting, std::memory_order_relaxed);
         self.resume();
+        if (state_.load(std::memory_order_relaxed) == State::over) return false;  // as `finish` has said on this thread
         State seen = State::starting;
         return state_.compare_exchange_strong(seen, State::awaited, std::memory_order_acq_rel);
     }
@@ -74,7 +76,8 @@ public:
 
     /// The task's owner goes. One that is under way is asked to stop and goes on by itself.
     void abandon(std::coroutine_handle<> self) noexcept {
-        if (state_.load(std::memory_order_relaxed) == State::lazy) return self.destroy();
+        const State seen = state_.load(std::memory_order_acquire);
+        if (seen == State::lazy || seen == State::over) return self.destroy();
         std::stop_source stop{std::nostopstate};
         if (own_) stop = own_->stop;
         if (state_.exchange(State::abandoned, std::memory_order_acq_rel) == State::over) return self.destroy();
@@ -91,12 +94,17 @@ private:
     std::coroutine_handle<> finish(std::coroutine_handle<> self) noexcept {
         // What the task waited for came before its starter was done suspending it. The starter is about to be, and must
         // not go on in place of this thread.
-        while (state_.load(std::memory_order_acquire) == State::starting && starter_ != std::this_thread::get_id())
+        while (state_.load(std::memory_order_acquire) == State::starting) {
+            if (starter_ == std::this_thread::get_id()) {  // over at once: `start` goes on
+                state_.store(State::over, std::memory_order_relaxed);
+                return std::noop_coroutine();
+            }
             std::this_thread::yield();
+        }
         switch (state_.exchange(State::over, std::memory_order_acq_rel)) {
             case State::awaited: return continuation_;
             case State::abandoned: self.destroy(); break;
-            default: break;  // `start` goes on
+            default: break;
         }
         return std::noop_coroutine();
     }

@@ -2,6 +2,7 @@
 
 #include <breakwater/detail/exceptions.hpp>
 #include <breakwater/task.hpp>
+#include <breakwater/task/frame_cache.hpp>
 
 #include <coroutine>
 #include <exception>
@@ -16,7 +17,7 @@ namespace breakwater::detail {
 /// value to own it or by reference to share it. An exception that leaves it ends the program.
 class Detached {
 public:
-    class promise_type {
+    class promise_type : public CachedFrame {
     public:
         explicit promise_type(const TaskContext& context, auto&...) noexcept : context_{&context} {}
         static Detached get_return_object() noexcept { return {}; }
