@@ -39,7 +39,7 @@ void there_and_back(const bw::Headers& headers) {
     }
     Answer answer;
     fuzz::require(receive(answer, headers), "fields that may be sent can be read");
-    const bw::Response response = answer.take();
+    const bw::Response response = **answer.take();
     fuzz::require(response.headers.size() == headers.size(), "one line is one field");
     fuzz::require(std::equal(headers.begin(), headers.end(), response.headers.begin(),
                              [](const bw::Header& sent, const bw::Header& read) {
@@ -65,7 +65,7 @@ void hostile_lines(fuzz::Input input) {
     std::string body{input.rest()};
     const bool fits = Answer::on_body(body.data(), 1, body.size(), &answer) == body.size();
     fuzz::require(fits == (body.size() <= 64), "bodies are bounded");
-    const bw::Response response = answer.take();
+    const bw::Response response = **answer.take();
     fuzz::require(response.status >= 200 && response.status <= 599, "the status is that of a final answer");
     for (const bw::Header& field : response.headers)
         fuzz::require(!field.name.empty() && field.value.find('\n') == field.value.npos, "a field is one line");

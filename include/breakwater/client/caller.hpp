@@ -39,10 +39,10 @@ class ClientCaller {
 public:
     explicit ClientCaller(const std::shared_ptr<Core>& core) : core_{core}, stack_{core->stack()} {}
 
-    Result<Response> call(Request request, std::string_view target, const RequestOptions& options) const;
+    Result<Response> call(Request&& request, std::string_view target, const RequestOptions& options) const;
 
     /// As a task, which keeps all it needs.
-    Task<Result<Response>> async_call(Request request, std::string_view target, OwnRequestOptions options) const;
+    Task<Result<Response>> async_call(Request&& request, std::string_view target, OwnRequestOptions options) const;
 
     template <class T>
     Result<T> decoded(const Method& method, std::string_view target, const RequestOptions& options) const {
@@ -93,7 +93,7 @@ private:
     }
 
     /// A complete request's call.
-    Task<Result<Response>> fly(Request request, std::string subject, OwnRequestOptions options) const {
+    Task<Result<Response>> fly(Request&& request, std::string&& subject, OwnRequestOptions&& options) const {
         using Flight = ClientFlight<std::shared_ptr<const Core>, OwnRequestOptions>;
         Flight flight{core_, stack_, std::move(request), std::move(subject), std::move(options)};
         if (auto ok = flight.open(); !ok) return refused(std::move(ok.error()));
@@ -107,9 +107,9 @@ private:
 // Out of the class they are not inline, and an `extern template` keeps them from being instantiated again.
 
 template <class Core>
-Result<Response> ClientCaller<Core>::call(Request request, std::string_view target,
+Result<Response> ClientCaller<Core>::call(Request&& request, std::string_view target,
                                           const RequestOptions& options) const {
-    const std::string subject = subject_for(request.method, target);
+    std::string subject = subject_for(request.method, target);
     if constexpr (requires { core_->transport().is_own_thread(); }) {
         if (core_->transport().is_own_thread()) [[unlikely]]  // also where nothing is sent: waits would be as bad
             return fail(std::move(Error{Errc::would_deadlock}.set_subject(subject)));
@@ -117,9 +117,11 @@ Result<Response> ClientCaller<Core>::call(Request request, std::string_view targ
     if (auto ok = prepare(request, target, options, subject); !ok) return fail(std::move(ok.error()));
     if constexpr (AsyncTransport<typename Core::Transport>) {
         if (stack_->options.hedge.max_hedges > 0) [[unlikely]]
-            return sync_wait(fly(std::move(request), subject, std::make_shared<const RequestOptions>(options)));
+            return sync_wait(
+                fly(std::move(request), std::move(subject), std::make_shared<const RequestOptions>(options)));
     }
-    ClientFlight<const Core*, const RequestOptions*> flight{core_.get(), stack_, std::move(request), subject, &options};
+    ClientFlight<const Core*, const RequestOptions*> flight{core_.get(), stack_, std::move(request), std::move(subject),
+                                                            &options};
     if (auto ok = flight.open(); !ok) return fail(std::move(ok.error()));
     auto& call = flight.begin(&options.stop);
     auto attempt = [&](auto& own) { return flight.attempt_here(own); };
@@ -134,13 +136,13 @@ Result<Response> ClientCaller<Core>::call(Request request, std::string_view targ
 }
 
 template <class Core>
-Task<Result<Response>> ClientCaller<Core>::async_call(Request request, std::string_view target,
+Task<Result<Response>> ClientCaller<Core>::async_call(Request&& request, std::string_view target,
                                                       OwnRequestOptions options) const {
     static_assert(AsyncTransport<typename Core::Transport>,
                   "breakwater: this client's transport has no async_send, so it cannot make asynchronous calls");
-    const std::string subject = subject_for(request.method, target);
+    std::string subject = subject_for(request.method, target);
     if (auto ok = prepare(request, target, *options, subject); !ok) return refused(std::move(ok.error()));
-    return fly(std::move(request), subject, std::move(options));
+    return fly(std::move(request), std::move(subject), std::move(options));
 }
 
 }  // namespace breakwater

@@ -44,7 +44,7 @@ class ClientFlight {
 public:
     using Value = Response;
 
-    ClientFlight(CoreHandle core, std::shared_ptr<const Stack> stack, Request request, std::string subject,
+    ClientFlight(CoreHandle core, std::shared_ptr<const Stack> stack, Request&& request, std::string&& subject,
                  OptionsHandle options)
         : core_{std::move(core)},
           stack_{std::move(stack)},

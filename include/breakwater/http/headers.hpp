@@ -58,7 +58,11 @@ public:
     bool contains(std::string_view name) const noexcept { return find(name) != fields_.end(); }
 
     /// Appends a field.
-    void add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
+    template <class Name, class Value>
+        requires std::constructible_from<Header, Name, Value>
+    void add(Name&& name, Value&& value) {
+        fields_.emplace_back(std::forward<Name>(name), std::forward<Value>(value));
+    }
 
     /// Makes this the only field of its name; it takes the place of the first one there was.
     void set(std::string name, std::string value) {

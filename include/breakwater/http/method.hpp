@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <string_view>
 
 namespace breakwater {
@@ -42,18 +42,18 @@ public:
     constexpr bool is_valid() const noexcept { return length_ <= max_length && detail::is_token(name()); }
 
     /// RFC 9110 §9.2.1: asks for nothing to change.
-    constexpr bool is_safe() const noexcept { return is_any_of({"GET", "HEAD", "OPTIONS", "TRACE"}); }
+    constexpr bool is_safe() const noexcept { return is_any_of(get, head, options, Method{"TRACE"}); }
 
     /// RFC 9110 §9.2.2: sending it twice means the same as sending it once. False for every method not defined there.
-    constexpr bool is_idempotent() const noexcept { return is_safe() || is_any_of({"PUT", "DELETE"}); }
+    constexpr bool is_idempotent() const noexcept { return is_safe() || is_any_of(put, del); }
 
-    friend constexpr bool operator==(const Method&, const Method&) noexcept = default;
-
-private:
-    constexpr bool is_any_of(std::initializer_list<std::string_view> names) const noexcept {
-        return length_ <= max_length && std::find(names.begin(), names.end(), name()) != names.end();
+    friend constexpr bool operator==(const Method& a, const Method& b) noexcept {
+        using Words = std::array<std::uint64_t, 2>;  // all of it, compared at once
+        return std::bit_cast<Words>(a) == std::bit_cast<Words>(b);
     }
 
+private:
+    constexpr bool is_any_of(const auto&... methods) const noexcept { return (... || (*this == methods)); }
     std::array<char, max_length> name_{};
     std::uint8_t length_;  // max_length + 1 stands for "too long"
 };

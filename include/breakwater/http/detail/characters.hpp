@@ -84,9 +84,10 @@ constexpr bool is_token(std::string_view text) noexcept {
 
 /// Without the optional white space (RFC 9110 §5.6.3) around it.
 constexpr std::string_view trim(std::string_view text) noexcept {
-    const std::size_t first = text.find_first_not_of(" \t");
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+    const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+    return text;
 }
 
 /// The value of a hexadecimal digit, or −1.

@@ -5,6 +5,7 @@
 #include <breakwater/http/detail/characters.hpp>
 #include <breakwater/http/response.hpp>
 #include <breakwater/http/sink.hpp>
+#include <breakwater/result.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,7 +35,7 @@ public:
         if (sink != nullptr || head != nullptr)
             saving_.emplace(sink, head, max_sink_bytes.value_or(std::numeric_limits<std::uint64_t>::max()));
         failure_.reset();
-        response_.reset();
+        answer_.reset();
         header_bytes_left_ = max_header_bytes;
         max_body_bytes_ = max_body_bytes;
         awaits_ = Awaits::status;
@@ -55,12 +57,8 @@ public:
     /// Whether the final answer's headers are complete.
     bool has_headers() const noexcept { return awaits_ == Awaits::body; }
 
-    /// If it has.
-    Response take() noexcept {
-        Response response = std::move(*response_);
-        response_.reset();
-        return response;
-    }
+    /// If it has. In its place, to be handed on as a whole.
+    std::unique_ptr<Result<Response>> take() noexcept { return std::move(answer_); }
 
     /// CURLOPT_HEADERFUNCTION and CURLOPT_WRITEFUNCTION; the last argument is the `Answer`. What is not `size * count`
     /// stops the transfer.
@@ -104,16 +102,15 @@ private:
         constexpr std::string_view prefix = "HTTP/";
         const auto space = line.find(' ');
         if (!line.starts_with(prefix) || space == line.npos) return refuse(Errc::protocol_error, "bad status line");
-        if (!response_) response_.emplace();
+        if (!answer_) answer_ = std::make_unique<Result<Response>>();
+        Response& response = **answer_;
         const std::string_view code = line.substr(space + 1, 3);
-        const auto read = std::from_chars(code.data(), code.data() + code.size(), response_->status);
-        if (read.ec != std::errc{} || read.ptr != code.data() + 3 || response_->status < 100 ||
-            response_->status > 599) {
+        const auto read = std::from_chars(code.data(), code.data() + code.size(), response.status);
+        if (read.ec != std::errc{} || read.ptr != code.data() + 3 || response.status < 100 || response.status > 599)
             return refuse(Errc::protocol_error, "bad status line");
-        }
-        response_->http_version = line.substr(prefix.size(), space - prefix.size());
-        response_->headers.clear();
-        response_->headers.reserve(8);
+        response.http_version = line.substr(prefix.size(), space - prefix.size());
+        response.headers.clear();
+        response.headers.reserve(8);
         announced_.reset();
         is_encoded_ = false;
         awaits_ = Awaits::fields;
@@ -132,40 +129,42 @@ private:
         } else if (detail::equals_ignoring_case(name, "content-encoding")) {
             is_encoded_ = true;
         }
-        response_->headers.add(std::string{name}, std::string{value});
+        (*answer_)->headers.add(name, value);
         return true;
     }
 
     bool end_of_fields() {
-        if (response_->status < 200) {
+        Response& response = **answer_;
+        if (response.status < 200) {
             awaits_ = Awaits::status;
             return true;
         }
         awaits_ = Awaits::body;
-        if (response_->status < 300) {
+        if (response.status < 300) {
             takes_sink_ = saving_ && saving_->sink != nullptr;
-            if (saving_ && saving_->head != nullptr && !show_head()) return false;
+            if (saving_ && saving_->head != nullptr && !show_head(response)) return false;
         }
-        const bool has_no_body = body_ == Body::none || response_->status == 204 || response_->status == 304;
+        const bool has_no_body = body_ == Body::none || response.status == 204 || response.status == 304;
         if (!announced_ || is_encoded_ || has_no_body) return true;
         if (takes_sink_) return *announced_ <= saving_->bytes_left || refuse(Errc::too_large, "its body");
         if (*announced_ > max_body_bytes_) return refuse(Errc::too_large, "its body");
         // An announcement costs the server nothing, so what is set aside for it beforehand is bounded.
-        response_->body.reserve(std::min(*announced_, std::size_t{1} << 20));
+        response.body.reserve(std::min(*announced_, std::size_t{1} << 20));
         return true;
     }
 
-    bool show_head() {
-        auto seen = show(*saving_->head, *response_);
+    bool show_head(const Response& response) {
+        auto seen = show(*saving_->head, response);
         if (!seen) failure_.emplace(std::move(seen.error()));
         return seen.has_value();
     }
 
     bool body_bytes(std::string_view bytes) {
         if (takes_sink_) return sink_bytes(bytes);
-        if (!response_) return refuse(Errc::protocol_error, "a body without headers");
-        if (bytes.size() > max_body_bytes_ - response_->body.size()) return refuse(Errc::too_large, "its body");
-        response_->body.append(bytes);
+        if (!answer_) return refuse(Errc::protocol_error, "a body without headers");
+        std::string& body = (*answer_)->body;
+        if (bytes.size() > max_body_bytes_ - body.size()) return refuse(Errc::too_large, "its body");
+        body.append(bytes);
         return true;
     }
 
@@ -177,7 +176,7 @@ private:
         return taken.has_value();
     }
 
-    detail::Rare<Response> response_;  // from its first line on
+    std::unique_ptr<Result<Response>> answer_;  // from its first line on
     struct Saving {
         const TakeBytes* sink;
         const TakeHead* head;

@@ -79,7 +79,7 @@ private:
         }
         int left = 0;
         const CURLMsg* message = curl_multi_info_read(multi_.get(), &left);
-        return easy_.finish(message != nullptr ? message->data.result : CURLE_FAILED_INIT);
+        return std::move(*easy_.finish(message != nullptr ? message->data.result : CURLE_FAILED_INIT));
     }
 
     std::unique_ptr<CURLM, Cleanup> multi_;  // outlives the easy handle, which is detached by then

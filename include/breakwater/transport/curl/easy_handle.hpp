@@ -47,7 +47,7 @@ public:
     Result<void> prepare(const Request& request, const SendOptions& options);
 
     /// What the exchange came to, given libcurl's verdict.
-    Result<Response> finish(CURLcode verdict);
+    std::unique_ptr<Result<Response>> finish(CURLcode verdict);
 
     /// The error of an exchange that was broken off for that reason.
     Error broken_off(Errc reason) noexcept {
@@ -271,20 +271,18 @@ inline int EasyHandle::on_progress(void* self, curl_off_t to_receive, curl_off_t
     return 1;
 }
 
-inline Result<Response> EasyHandle::finish(CURLcode verdict) {
+inline std::unique_ptr<Result<Response>> EasyHandle::finish(CURLcode verdict) {
+    const auto failed = [](Error&& error) { return std::make_unique<Result<Response>>(fail(std::move(error))); };
     transfer_.reset();
     for (detail::Rare<Error>* const failure : {&answer_.failure(), &failure_})
-        if (*failure) return fail(std::move((*failure)->set_sent(sent())));
-    if (const auto& refusal = answer_.refusal(); refusal.reason != nullptr) {
-        Error error{refusal.code, refusal.reason};
-        error.set_sent(sent());
-        return fail(std::move(error));
-    }
-    if (verdict != CURLE_OK) return fail(explain(verdict, message_, progress_));
-    if (!answer_.has_headers()) return fail(Errc::protocol_error, "no final answer");
-    Response response = answer_.take();
-    response.url = settings_.url();
-    return response;
+        if (*failure) return failed(std::move((*failure)->set_sent(sent())));
+    if (const auto& refusal = answer_.refusal(); refusal.reason != nullptr)
+        return failed(std::move(Error{refusal.code, refusal.reason}.set_sent(sent())));
+    if (verdict != CURLE_OK) return failed(explain(verdict, message_, progress_));
+    if (!answer_.has_headers()) return failed(Error{Errc::protocol_error, "no final answer"});
+    auto answer = answer_.take();
+    (*answer)->url = settings_.url();
+    return answer;
 }
 
 }  // namespace breakwater::curl

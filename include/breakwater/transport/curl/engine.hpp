@@ -135,23 +135,27 @@ private:
         operation.multi_->remove(easy);
         const long opened = operation.handle_->easy.connections_opened();
         try {
-            auto result = operation.handle_->easy.finish(verdict);
+            auto own_result = operation.handle_->easy.finish(verdict);
+            Result<Response>& result = *own_result;
             // It has waited for a connection until its time was over: that is no connect timeout.
             if (!result && result.error().code() == Errc::connect_timeout && is_capped() &&
                 SteadyClock{}.now() + std::chrono::milliseconds{1} >= operation.alarm_->ends)
                 result.error().set_code(Errc::attempt_timeout);
             if (result) result->connection = opened > 0 ? ConnectionUse::opened : ConnectionUse::reused;
             counter_->count(opened, result ? std::string_view{result->http_version} : "");
-            settle(operation, std::move(result));
+            settle(operation, std::move(own_result));
         } catch (const std::exception&) {
             counter_->count(opened, "");
             settle(operation, fail(Errc::transport_failed));
         }
     }
 
+    void settle(Operation& operation, std::unexpected<Error>&& error) noexcept {
+        settle(operation, std::unique_ptr<Result<Response>>{new (std::nothrow) Result<Response>{std::move(error)}});
+    }
     /// The operation is nobody's after this but its caller's.
-    void settle(Operation& operation, Result<Response>&& result) noexcept {
-        operation.result_.reset(new (std::nothrow) Result<Response>{std::move(result)});
+    void settle(Operation& operation, std::unique_ptr<Result<Response>> result) noexcept {
+        operation.result_ = std::move(result);
         if (operation.multi_ != nullptr) unlink(operation);
         if (operation.alarm_ && operation.alarm_->due) loop_.cancel(*operation.alarm_);
         operation.alarm_.reset();
