@@ -54,6 +54,7 @@ public:
 
 private:
     constexpr bool is_any_of(const auto&... methods) const noexcept { return (... || (*this == methods)); }
+
     std::array<char, max_length> name_{};
     std::uint8_t length_;  // max_length + 1 stands for "too long"
 };
