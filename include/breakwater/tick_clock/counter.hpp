@@ -19,6 +19,8 @@ struct ProcessorCounter {
     /// cores' counters out of step takes the TSC off its list.
     static bool is_invariant() noexcept {
         unsigned a = 0, b = 0, c = 0, d = 0;
+        constexpr unsigned rdtscp = 1U << 27;  // CPUID.80000001H:EDX[27]
+        if (__get_cpuid(0x8000'0001U, &a, &b, &c, &d) == 0 || (d & rdtscp) == 0) return false;
         constexpr unsigned invariant_tsc = 1U << 8;  // CPUID.80000007H:EDX[8]
         if (__get_cpuid(0x8000'0007U, &a, &b, &c, &d) == 0 || (d & invariant_tsc) == 0) return false;
         const int file =
@@ -29,11 +31,11 @@ struct ProcessorCounter {
         ::close(file);
         return length <= 0 || std::string_view{names, static_cast<std::size_t>(length)}.contains("tsc");
     }
-    /// After all loads before it. Unfenced, a processor reads it more than a microsecond ahead of a load that has to
-    /// wait for another core, and would then be behind a reading which that one has handed over.
+    /// After all loads before it, as RDTSCP is. By RDTSC a processor reads it more than a microsecond ahead of a load
+    /// that has to wait for another core, and would then be behind a reading which that one has handed over.
     static std::uint64_t read() noexcept {
-        _mm_lfence();
-        return __rdtsc();
+        unsigned core;
+        return __rdtscp(&core);
     }
 #elif defined(__aarch64__)
     static bool is_invariant() noexcept { return true; }  // by the architecture: Arm ARM, "The Generic Timer"
