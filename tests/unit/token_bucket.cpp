@@ -3,7 +3,9 @@
 #include <catch_shim.hpp>
 #include <unit/limiter_story.hpp>
 
+#include <chrono>
 #include <cstdint>
+#include <random>
 #include <string>
 
 namespace bw = breakwater;
@@ -284,4 +286,29 @@ TEST_CASE("the algorithm chosen at run time decides as the static one does") {
         story.pause(at(1h + 5s), at(1h + 6s));
         return state == story.state;
     }());
+}
+
+TEST_CASE("a bucket grants at once exactly what it grants when asked, and else is left as it was") {
+    std::mt19937_64 random{4};
+    const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random() % n); };
+    int granted_at_once = 0;
+    for (int i = 0; i < 200; ++i) {
+        const TokenBucket bucket{
+            .permits = 1 + below(50), .period = std::chrono::milliseconds{1 + below(100)}, .burst = 1 + below(20)};
+        const auto rate = bucket.prepare();
+        LimiterState state;
+        bw::Instant now{1h};
+        for (int step = 0; step < 200; ++step) {
+            const std::int64_t n = below(10) == 0 ? below(60) - 20 : 1;
+            LimiterState at_once = state;
+            const LimiterState before = state;
+            const bool grants = TokenBucket::grants(at_once, rate, n, now);
+            const bool takes = TokenBucket::take(state, rate, n, now).granted;
+            REQUIRE(grants == takes);
+            REQUIRE(at_once == (takes ? state : before));
+            granted_at_once += grants;
+            now += std::chrono::microseconds{below(3) == 0 ? -below(90'000'000) : below(30'000)};
+        }
+    }
+    CHECK(granted_at_once > 1'000);
 }

@@ -39,6 +39,7 @@ inline constexpr Duration default_max_pause = std::chrono::minutes{5};
 /// - `take` grants all `n` permits or none. A refusal changes the state only if that lay further ahead of `now` than
 ///   `capacity + max_ahead + clock_tolerance` (a clock set back, a word of other options): it then starts again,
 ///   empty. So a store publishes the state whenever it changed, granted or not.
+/// - Optional: `grants(state, prepared, n, now) → bool` takes where `take` would grant; else it changes nothing.
 /// - `peek` answers as `take` would and takes nothing; `available` is the number of permits it would grant.
 /// - `pause`: nothing accrues in [from, until). `from` is not before the end of an earlier pause, and `until` at most
 ///   `max_ahead` ahead of the clock. To refuse calls meanwhile is the caller's task.

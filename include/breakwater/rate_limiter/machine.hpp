@@ -84,9 +84,14 @@ struct RateMachine {
     static constexpr State make_state(const Options&) noexcept { return {}; }
     static std::string layout(const Options& options) { return options.layout; }
 
-    [[gnu::always_inline]] static constexpr Grant apply(State& state, const Options& options, const Take& take,
-                                                        Instant now) noexcept {
+    static constexpr Grant apply(State& state, const Options& options, const Take& take, Instant now) noexcept {
         return Algorithm::take(state, options.prepared, take.permits, now);
+    }
+    [[gnu::always_inline]] static constexpr bool grants(State& state, const Options& options, const Take& take,
+                                                        Instant now) noexcept
+        requires requires { Algorithm::grants(state, options.prepared, take.permits, now); }
+    {
+        return Algorithm::grants(state, options.prepared, take.permits, now);
     }
     static constexpr Reserved apply(State& state, const Options& options, const Reserve& reserve,
                                     Instant now) noexcept {

@@ -58,7 +58,11 @@ public:
         Duration paused{};
         if (!decided_at_a_glance(store_, Step{pause_, rules_.pause, PauseMachine::Check{}}, paused)) [[unlikely]]
             return false;
-        return apply(typename Machine::Take{}, now).granted;
+        const Step take{cell_, rules_.rate, typename Machine::Take{}};
+        if constexpr (requires { store_.grants(take, now); })
+            return store_.grants(take, now);
+        else
+            return store_.apply(take, now).granted;
     }
     /// Permits, if there are any and the service allows them.
     Grant take(std::int64_t permits, auto& now) const noexcept {
@@ -170,7 +174,7 @@ private:
         return refused && *refused > Duration{0} ? Grant{.retry_after = *refused} : *grant;
     }
 
-    [[gnu::always_inline]] auto apply(const auto& command, auto& now) const noexcept {
+    auto apply(const auto& command, auto& now) const noexcept {
         return store_.apply(Step{cell_, rules_.rate, command}, now);
     }
     auto ask_service(const auto& command, auto& now) const noexcept {

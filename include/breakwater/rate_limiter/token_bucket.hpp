@@ -48,17 +48,24 @@ struct TokenBucket {
             .ticks_per_us = p, .cost = q, .burst = most, .capacity = most * q, .furthest = most * q + tolerated * p};
     }
 
-    [[gnu::always_inline]] static constexpr Grant take(State& state, const Prepared& rate, std::int64_t n,
-                                                       Instant now) noexcept {
+    static constexpr Grant take(State& state, const Prepared& rate, std::int64_t n, Instant now) noexcept {
+        if (grants(state, rate, n, now)) return {.granted = true};
+        const auto wanted = static_cast<std::uint64_t>(n);
+        if (wanted > rate.burst) return {.never = true};
+        const std::uint64_t at = ticks(rate, now);
+        return refuse(state, rate, at, debt(state, at) + wanted * rate.cost);
+    }
+    [[gnu::always_inline]] static constexpr bool grants(State& state, const Prepared& rate, std::int64_t n,
+                                                        Instant now) noexcept {
         const auto wanted = static_cast<std::uint64_t>(n);  // a negative n is more than any burst
         if (wanted > rate.burst) [[unlikely]]
-            return {.never = true};
+            return false;
         const std::uint64_t at = ticks(rate, now);
         const std::uint64_t after = debt(state, at) + wanted * rate.cost;
         if (after > rate.capacity) [[unlikely]]
-            return refuse(state, rate, at, after);
+            return false;
         set(state, at + after);
-        return {.granted = true};
+        return true;
     }
 
     /// A bucket in debt beyond its burst: whoever comes later waits until that is paid.

@@ -90,6 +90,24 @@ public:
                                        typename Step<Cell, Command>::Decision& decision) const noexcept {
         return step.cell.glance(step.command, decision);
     }
+    /// The same with the time.
+    template <class Cell, class Command>
+        requires requires(const Step<Cell, Command>& step, typename Step<Cell, Command>::Decision& decision) {
+            step.cell.glance(step.options, step.command, Instant{}, decision);
+        }
+    [[gnu::always_inline]] bool glance(const Step<Cell, Command>& step, Instant at,
+                                       typename Step<Cell, Command>::Decision& decision) const noexcept {
+        return step.cell.glance(step.options, step.command, at, decision);
+    }
+
+    /// Applies a command that grants something; says no, without having done anything, where it would be refused.
+    template <class Cell, class Command, class Now>
+        requires requires(const Step<Cell, Command>& step, Now& now) {
+            step.cell.grants(step.options, step.command, now);
+        }
+    [[gnu::always_inline]] bool grants(const Step<Cell, Command>& step, Now& now) const noexcept {
+        return step.cell.grants(step.options, step.command, now);
+    }
 
     /// Applies the steps in order as one: a tuple of optional decisions, empty after the first refusal, whose
     /// predecessors have been undone.

@@ -23,6 +23,7 @@ namespace breakwater {
 /// - `is_fresh(state, options, now)`: from `now` on it decides as the first state would, so nothing is lost with it;
 /// - `is_refusal(decision)` and `undo(command, decision) → command`, for steps that are taken together. Where `{}` is a
 ///   refusal, it is what a store says that refuses all;
+/// - `grants(state, options, command, now) → bool`: does what `apply` does where that is no refusal; else nothing;
 /// - `outlasts(here, there, now)`: while its store was away this process has seen what holds on for it, although the
 ///   store has another state (see `LocalFallback`);
 /// - `summary(state, options)` (at most 60 bits), and for what can be decided from this word without touching the state
@@ -160,6 +161,7 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 ///   `apply(now, steps...)` takes the steps in order as one: the first refusal undoes the earlier ones, and the steps
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`: they block until it has.
 /// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
+/// - Optional: `grants(step, now) → bool` applies a command of a machine that has `grants`, if that is no refusal.
 /// - `peek(cell)` copies the state.
 /// - A store that can fail has tries in place of these, or beside them: see `FallibleStore`. `LocalFallback` makes a
 ///   store of it with which no call fails.
