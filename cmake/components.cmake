@@ -114,6 +114,7 @@ breakwater_component(core
         pipeline/hedged_passage.hpp
         pipeline/lanes.hpp
         pipeline/passage.hpp
+        pipeline/plain_driver.hpp
         pipeline/policy.hpp
         pipeline/questions.hpp
         pipeline/queue_turn.hpp

@@ -124,25 +124,27 @@ public:
 
     // The policy.
 
+    class Glimpse {
+        friend Bulkhead;
+        BulkheadPermits* permits_ = nullptr;  // null: none; the pipeline that runs the call keeps them alive
+    };
     /// The permit of one passage.
-    class Lane {
+    class Lane : public Glimpse {
     public:
         Lane() noexcept = default;
         Lane(Lane&&) = delete;
-        [[gnu::always_inline]] ~Lane() {
-            if (permits_ != nullptr) permits_->give_back();
-        }
-
-    private:
-        friend Bulkhead;
-        BulkheadPermits* permits_ = nullptr;  // null: none; the pipeline that runs the call keeps them alive
+        ~Lane() { return_permit(*this); }
     };
     using Waiter = BulkheadPermits::Waiter;
 
     /// If a permit is free.
-    [[gnu::always_inline]] bool glance(Lane& lane, auto&) const noexcept {
+    [[gnu::always_inline]] bool glance(Glimpse& lane, const auto&) const noexcept {
         if (!shared_->permits.take()) return false;
         lane.permits_ = &shared_->permits;
+        return true;
+    }
+    [[gnu::always_inline]] static bool glance_back(Glimpse& lane, const auto&) noexcept {
+        return_permit(lane);
         return true;
     }
 
@@ -164,6 +166,10 @@ public:
     After after(Lane&, auto&, auto&) const noexcept { return done; }
 
 private:
+    [[gnu::always_inline]] static void return_permit(Glimpse& lane) noexcept {
+        if (lane.permits_ != nullptr) lane.permits_->give_back();
+        lane.permits_ = nullptr;
+    }
     static std::shared_ptr<Shared> build(const Options& options) {
         if (auto ok = validate(options); !ok) throw_error(ok.error());
         return std::make_shared<Shared>(options);

@@ -141,21 +141,25 @@ public:
 
     // The policy.
 
+    class Glimpse {
+        friend CircuitBreaker;
+        CircuitTicket ticket_{};
+        typename Circuit::Cell* cell_ = nullptr;
+        const Version* version_ = nullptr;  // by which the attempt is judged
+    };
     /// The permit of one attempt. If the circuit holds something for it, such as a probe's slot, it gives that back
     /// when it goes without a verdict.
-    class Lane {
+    class Lane : public Glimpse {
     public:
         Lane() noexcept {}
         Lane(Lane&&) = delete;
         ~Lane() {
-            if (held_in_ != nullptr) held_in_->release(version_->rules, ticket_);
+            if (held_in_ != nullptr) held_in_->release(this->version_->rules, this->ticket_);
         }
 
     private:
         friend CircuitBreaker;
-        CircuitTicket ticket_;
-        const Version* version_;      // by which the attempt is judged
-        Circuit* held_in_ = nullptr;  // null if nothing is held; the pipeline that runs the call keeps it alive
+        const Circuit* held_in_ = nullptr;  // null if nothing is held; the pipeline that runs the call keeps it alive
         union {
             Instant outer_deadline_;   // of a probe: the attempt's deadline before it, `max()` if none probes outside
             CircuitState refused_in_;  // of a refusal
@@ -163,7 +167,7 @@ public:
     };
 
     /// Through a closed circuit.
-    [[gnu::always_inline]] bool glance(Lane& lane, auto&) const noexcept {
+    [[gnu::always_inline]] bool glance(Glimpse& lane, const auto&) const noexcept {
         typename Machine::Admission admission{};
         const Circuit& circuit = *circuit_;
         const Version& version = circuit.version();
@@ -171,17 +175,45 @@ public:
         if (!decided_at_a_glance(circuit.store, step, admission)) [[unlikely]]
             return false;
         lane.ticket_.generation = admission.ticket.generation;  // no probe: nothing else is set
+        lane.cell_ = circuit.cell.get();
         lane.version_ = &version;
         return true;
     }
     /// A success that changes nothing.
     template <class T>
-    [[gnu::always_inline]] bool glance_back(Lane& lane, const Result<T>& result) const noexcept {
+    [[gnu::always_inline]] bool glance_back(Glimpse& lane, const Result<T>& result) const noexcept {
         return result && recorded_at_a_glance(lane, Outcome::success);
     }
 
+    /// Counts a success of a plain call: nobody is told what comes of it.
+    template <class T>
+    [[gnu::always_inline]] bool finish(const Glimpse& lane, const Result<T>& result) const noexcept {
+        if (!result) return false;
+        count_success(lane);
+        return true;
+    }
+    /// What an open circuit says to a plain call; `proceed` if it may say something else.
+    [[gnu::always_inline]] Before refuses(auto& call) const noexcept {
+        const Circuit& circuit = *circuit_;
+        const Version& version = circuit.version();
+        typename Machine::Admission admission{};
+        if constexpr (requires(const Step<typename Circuit::Cell, typename Machine::Admit>& step) {
+                          circuit.store.glance(step, Instant{}, admission);
+                      }) {
+            const Step step{*circuit.cell, version.rules, typename Machine::Admit{}};
+            const auto is_open = with_now(call, circuit.store.clock(), [&] [[gnu::always_inline]] (auto& now) {
+                return circuit.store.glance(step, now(), admission);
+            });
+            if (is_open && !version.options.shadow) return reject(Errc::circuit_open, admission.retry_after);
+        }
+        return proceed;
+    }
+    Error refusal(const Before& before) const noexcept {
+        return circuit_->refusal_of(CircuitState::open, before.delay);
+    }
+
     Before before(Lane& lane, auto& call) const noexcept {
-        const Rules& rules = (lane.version_ = &circuit_->version())->rules;
+        const Rules& rules = ask_by_current(lane);
         return entered(lane, call, with_now(call, clock(), [&](auto& now) {
                            return circuit_->store.apply(Step{*circuit_->cell, rules, admit(rules)}, now);
                        }));
@@ -189,7 +221,7 @@ public:
     auto async_before(Lane& lane, auto& call) const
         requires AsyncStore<StoreType>
     {
-        const Rules& rules = (lane.version_ = &circuit_->version())->rules;
+        const Rules& rules = ask_by_current(lane);
         return then(with_now(call, clock(),
                              [&](auto& now) {
                                  return circuit_->store.async_apply(Step{*circuit_->cell, rules, admit(rules)}, now);
@@ -242,6 +274,11 @@ public:
     }
 
 private:
+    const Rules& ask_by_current(Lane& lane) const noexcept {
+        lane.cell_ = circuit_->cell.get();
+        lane.version_ = &circuit_->version();
+        return lane.version_->rules;
+    }
     /// Of an attempt that has asked for a permit.
     Before entered(Lane& lane, auto& call, const typename Machine::Admission& admission) const noexcept {
         const auto& [options, rules, layout] = *lane.version_;
@@ -295,11 +332,15 @@ private:
                                                     Random{seed}}};
     }
 
-    [[gnu::always_inline]] bool recorded_at_a_glance(Lane& lane, Outcome outcome) const noexcept {
+    [[gnu::always_inline]] bool recorded_at_a_glance(const Glimpse& lane, Outcome outcome) const noexcept {
         typename Machine::Recorded recorded{};
-        const Step step{*circuit_->cell, lane.version_->rules,
-                        typename Machine::Record{lane.ticket_, tally_of(outcome)}};
+        const Step step{*lane.cell_, lane.version_->rules, typename Machine::Record{lane.ticket_, tally_of(outcome)}};
         return decided_at_a_glance(circuit_->store, step, recorded);
+    }
+    [[gnu::noinline]] void count_success(Glimpse lane) const noexcept {  // by value: it stays in registers
+        LazyNow now{clock()};
+        const typename Machine::Record success{lane.ticket_, tally_of(Outcome::success)};
+        (void)circuit_->store.apply(Step{*lane.cell_, lane.version_->rules, success}, now);
     }
     [[gnu::noinline]] void record(Lane& lane, auto& call, Outcome outcome, Duration retry_after) const noexcept {
         if (!is_counted(lane, call)) return;

@@ -14,6 +14,7 @@ class Deadline {
 public:
     static constexpr Place place = Place::deadline;
     struct Lane {};
+    using Glimpse = Lane;
 
     /// Throws `Exception` (`invalid_options`) unless `limit` > 0.
     explicit Deadline(Duration limit) : limit_{limit} {
@@ -28,8 +29,13 @@ public:
 
     Duration limit() const noexcept { return limit_; }
 
-    [[gnu::always_inline]] Before before(Lane&, auto& call) const noexcept {
+    [[gnu::always_inline]] bool glance(Glimpse&, auto& call) const noexcept {
         call.set_deadline(limit_);
+        return true;
+    }
+    static bool glance_back(Glimpse&, const auto&) noexcept { return true; }
+    Before before(Lane& lane, auto& call) const noexcept {
+        glance(lane, call);
         return proceed;
     }
     After after(Lane&, auto&, auto&) const noexcept { return done; }

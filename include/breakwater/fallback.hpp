@@ -71,10 +71,13 @@ class Fallback {
 public:
     static constexpr Place place = Place::fallback;
     struct Lane {};
+    using Glimpse = Lane;
 
     explicit Fallback(F answer, FallbackOptions options = {})
         : answer_{std::move(answer)}, options_{std::move(options)} {}
 
+    static bool glance(Glimpse&, const auto&) noexcept { return true; }
+    static bool glance_back(Glimpse&, const auto& result) noexcept { return result.has_value(); }
     Before before(Lane&, auto&) const noexcept { return proceed; }
 
     template <class T>

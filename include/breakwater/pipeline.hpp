@@ -7,6 +7,7 @@
 #include <breakwater/pipeline/callable.hpp>
 #include <breakwater/pipeline/coroutine_driver.hpp>
 #include <breakwater/pipeline/flight.hpp>
+#include <breakwater/pipeline/plain_driver.hpp>
 #include <breakwater/pipeline/policy.hpp>
 #include <breakwater/pipeline/reports.hpp>
 #include <breakwater/result.hpp>
@@ -30,8 +31,11 @@ namespace breakwater {
 class Observe {
 public:
     struct Lane {};
+    using Glimpse = Lane;
     explicit Observe(const Observer& observer, std::string client = {})
         : observer_{observer.for_client(std::move(client))} {}
+    bool glance(Glimpse&, auto&) const noexcept { return !observer_; }
+    static bool glance_back(Glimpse&, const auto&) noexcept { return true; }
     Before before(Lane&, auto& call) const noexcept {
         call.set_observer(observer_);
         return proceed;
@@ -47,8 +51,11 @@ template <Clock C>
 class UseClock {
 public:
     struct Lane {};
+    using Glimpse = Lane;
     explicit UseClock(C clock) : clock_{std::move(clock)} {}
     const C& clock() const noexcept { return clock_; }
+    static bool glance(Glimpse&, const auto&) noexcept { return true; }
+    static bool glance_back(Glimpse&, const auto&) noexcept { return true; }
     Before before(Lane&, auto&) const noexcept { return proceed; }
     After after(Lane&, auto&, auto&) const noexcept { return done; }
 
@@ -134,6 +141,11 @@ consteval bool hedge_is_between() {
 template <class... P>
 inline constexpr bool hedges = ((place_of<P> == Place::hedge) || ...);
 
+/// Whether a call of `F` that is told nothing may go through these policies at a glance.
+template <class AnyCall, class T, class F, class... P>
+inline constexpr bool may_be_plain = std::invocable<F&> && (requires { typename P::Glimpse; } && ...) &&
+                                     std::same_as<DriverHere<AnyCall, T, F, P...>, BlockingDriver<AnyCall, T, F, P...>>;
+
 /// Throws if an attempt of up to `limit` makes no sense under `policy`.
 template <class P>
 void check_attempt_timeout(Duration limit, const P& policy) {
@@ -206,15 +218,22 @@ public:
     /// `Call&` or a `std::stop_token`. It runs once for each attempt.
     template <class F>
     auto run(F&& function) const -> Result<GuardedValue<F, CallType>> {
-        CallType call{clock_};
-        auto result = drive(call, function);
-        report_end(call, result);
-        return result;
+        check_blocking<F>();
+        using T = GuardedValue<F, CallType>;
+        if constexpr (detail::may_be_plain<CallType, T, F, P...>) {
+            return PlainDriver<ClockType, T, std::remove_reference_t<F>, P...>::run(policies_, clock_, function);
+        } else {
+            CallType call{clock_};
+            auto result = drive(call, function);
+            report_end(call, result);
+            return result;
+        }
     }
 
     template <class F>
     auto run(F&& function, const CallOptions<GuardedValue<F, CallType>>& options) const
         -> Result<GuardedValue<F, CallType>> {
+        check_blocking<F>();
         CallType call{clock_};
         call.stop = &options.stop;
         const CallFacts facts{.subject = options.subject,
@@ -280,7 +299,7 @@ public:
 
 private:
     template <class F>
-    [[gnu::always_inline]] auto drive(CallType& call, F& function) const {
+    static void check_blocking() {
         static_assert(!detail::bounds_attempts<P...> || !std::invocable<F&>,
                       "breakwater: under an AttemptTimeout a callable must take a std::stop_token or the call, and "
                       "come back when a stop is requested. One that takes neither cannot be stopped.");
@@ -288,12 +307,16 @@ private:
         static_assert(!detail::hedges<P...>,
                       "breakwater: a Hedge makes attempts side by side, which a callable that blocks cannot be: give a "
                       "callable that gives a Task to run_async");
+    }
+
+    template <class F>
+    auto drive(CallType& call, F& function) const {
         using T = GuardedValue<F, CallType>;
         return DriverHere<CallType, T, F, P...>{policies_, call, function}.run();
     }
 
     template <class T>
-    [[gnu::always_inline]] static void report_end(CallType& call, const Result<T>& result) {
+    static void report_end(CallType& call, const Result<T>& result) {
         if constexpr ((std::same_as<P, Observe> || ...)) detail::report_call_end(call, result);
     }
 

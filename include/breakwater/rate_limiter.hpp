@@ -187,20 +187,19 @@ public:
 
     // The policy.
 
-    class Lane {
-    public:
-        Lane() noexcept {}
-
-    private:
+    class Glimpse {
         friend RateLimiter;
         static constexpr std::uint64_t none = 0;
+        const Version* version_ = nullptr;  // where the permit comes from
+        std::uint64_t permit_ = none;       // 1 + the number of attempts made when it was taken
+    };
+    class Lane : public Glimpse {
+        friend RateLimiter;
         Duration waited_{};
-        const Version* version_;       // where the permit comes from
-        std::uint64_t permit_ = none;  // 1 + the number of attempts made when it was taken
     };
 
     /// If there is a permit now.
-    [[gnu::always_inline]] bool glance(Lane& lane, auto& call) const noexcept {
+    [[gnu::always_inline]] bool glance(Glimpse& lane, auto& call) const noexcept {
         if constexpr (StoreType::is_deferred) return false;
         const Shared& shared = *shared_;
         const Version& version = shared.version();
@@ -214,7 +213,7 @@ public:
         return true;
     }
     template <class T>
-    [[gnu::always_inline]] bool glance_back(Lane&, const Result<T>& result) const noexcept {
+    [[gnu::always_inline]] bool glance_back(Glimpse&, const Result<T>& result) const noexcept {
         return result.has_value();
     }
 

@@ -122,35 +122,44 @@ public:
     const Options& options() const noexcept { return shared_->versions.current(); }
     const Budget& budget() const noexcept { return budget_; }
 
-    class Lane {
+    class Glimpse {
+        friend Retry;
+        const Options* options_ = nullptr;
+        std::uint32_t retries_ = 0;
+    };
+    class Lane : public Glimpse {
     public:
         Lane() noexcept {}
 
     private:
         friend Retry;
-        const Options* options_;
-        Instant began_;  // only kept for `max_elapsed`
-        std::uint32_t retries_ = 0;
+        Instant began_;             // only kept for `max_elapsed`
         Duration previous_;         // the last delay, if there was one
         detail::Rare<Error> last_;  // the last real error
         [[no_unique_address]] detail::TakenRetry<Budget> taken_;
     };
 
-    [[gnu::always_inline]] Before before(Lane& lane, auto& call) const noexcept {
+    /// Of a call whose beginning need not be kept.
+    [[gnu::always_inline]] bool glance(Glimpse& lane, auto& call) const noexcept {
+        const Options& options = this->options();
+        if (call.is_observed() || options.max_elapsed) [[unlikely]]
+            return false;
+        lane.options_ = &options;
+        budget_.credit(call);
+        return true;
+    }
+    Before before(Lane& lane, auto& call) const noexcept {
         lane.options_ = &options();
-        if (call.is_observed()) [[unlikely]]
-            call.max_attempts = lane.options_->max_retries + 1;
-        if (lane.options_->max_elapsed) [[unlikely]]
-            lane.began_ = call.now();
+        if (call.is_observed()) call.max_attempts = lane.options_->max_retries + 1;
+        if (lane.options_->max_elapsed) lane.began_ = call.now();
         budget_.credit(call);
         return proceed;
     }
 
-    /// A value of the first attempt.
+    /// A value of the first attempt that need not be looked at.
     template <class T>
-        requires std::is_same_v<ValueRule, AnyValue>
-    [[gnu::always_inline]] bool glance_back(Lane& lane, const Result<T>& result) const noexcept {
-        return result && lane.retries_ == 0;
+    [[gnu::always_inline]] static bool glance_back(const Glimpse& lane, const Result<T>& result) noexcept {
+        return std::is_same_v<ValueRule, AnyValue> && result && lane.retries_ == 0;
     }
     template <class T>
     After after(Lane& lane, auto& call, Result<T>& result) const noexcept {

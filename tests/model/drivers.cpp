@@ -1,4 +1,4 @@
-// Random calls through random policies: the coroutine driver decides, reports and waits as the blocking one does.
+// Random calls through random policies: all drivers decide, report and wait as the blocking one does.
 #include <catch_shim.hpp>
 
 #include <breakwater/attempt_forecast.hpp>
@@ -109,7 +109,7 @@ public:
         return world_->pick(2) ? bw::Result<int>{7} : bw::fail(bw::Errc::bad_result);
     }
     bw::Error refusal(Lane&, auto&, const bw::Before& before) const { return bw::refusal_by(name_, before); }
-    bw::After after(Lane& lane, auto&, auto& result) const {
+    bw::After after(Lane& lane, const auto&, auto& result) const {
         const int choice = world_->pick(6);
         world_->tell(name_ + " after " + std::to_string(choice) + (result ? "" : " " + result.error().message()));
         if (choice == 0 && lane.again++ < 2) return bw::again_after(std::chrono::milliseconds{world_->pick(3) * 400});
@@ -117,9 +117,43 @@ public:
         return bw::done;
     }
 
-private:
+protected:
     std::string name_;
     World* world_;
+};
+
+/// The same, but calls pass it at a glance, which it refuses at once every now and then, and is done with at once if
+/// they succeed.
+class PlainWhim : public Whim {
+public:
+    using Glimpse = Lane;
+    using Whim::refusal;
+    using Whim::Whim;
+
+    bool glance_back(Glimpse&, const bw::Result<int>&) const { return is_next_among(3); }
+    bool finish(Glimpse&, const bw::Result<int>& result) const {
+        if (result) world_->tell(name_ + " is done");
+        return result.has_value();
+    }
+    bw::Before refuses(const auto&) const {
+        return is_next_among(6) ? bw::reject(bw::Errc::circuit_open, 1s) : bw::proceed;
+    }
+    bw::Error refusal(const bw::Before& before) const { return bw::refusal_by(name_, before); }
+
+    bw::Before before(Lane& lane, auto& call) const {
+        const bw::Before before = refuses(call);
+        return before.kind == bw::Before::Kind::reject ? before : Whim::before(lane, call);
+    }
+    bw::After after(Lane& lane, const auto& call, auto& result) const {
+        return finish(lane, result) ? bw::done : Whim::after(lane, call, result);
+    }
+
+private:
+    /// One time in `n`. Asked again, it says the same.
+    bool is_next_among(unsigned n) const {
+        std::mt19937 next{world_->random};
+        return next() % n == 0;
+    }
 };
 
 /// The same, but who does not block is answered later, every other time.
@@ -182,7 +216,14 @@ bw::Observe watcher(World& world) {
     }};
 }
 
-enum class Through { blocking, coroutine };
+enum class Through { blocking, coroutine, plain };
+
+void end(World& world, const bw::Result<int>& result) {
+    world.tell(result ? "result " + std::to_string(*result) : "error " + result.error().message());
+    if (!result) world.tell("attempts " + std::to_string(result.error().attempts()));
+    world.stop = {};
+    world.clock.advance(std::chrono::milliseconds{world.pick(500)});
+}
 
 template <class Guard>
 void call(World& world, const Guard& guard, Through driver) {
@@ -196,10 +237,14 @@ void call(World& world, const Guard& guard, Through driver) {
     else
         result = bw::sync_wait<bw::Result<int>>(
             guard.run_async([&]() -> bw::Task<bw::Result<int>> { co_return attempt(world); }, options));
-    world.tell(result ? "result " + std::to_string(*result) : "error " + result.error().message());
-    if (!result) world.tell("attempts " + std::to_string(result.error().attempts()));
-    world.stop = {};
-    world.clock.advance(std::chrono::milliseconds{world.pick(500)});
+    end(world, result);
+}
+
+/// A call of which nothing is told.
+template <class Guard>
+void bare_call(World& world, const Guard& guard, Through driver) {
+    const auto function = [&] { return attempt(world); };
+    end(world, driver == Through::plain ? guard.run(function) : guard.run(function, {}));
 }
 
 template <class AnyWhim>
@@ -209,10 +254,16 @@ void whims(World& world, Through driver) {
     for (int i = 0; i < 40; ++i) call(world, guard, driver);
 }
 
+void plain_whims(World& world, Through driver) {
+    const bw::Pipeline guard{bw::UseClock{world.clock}, watcher(world), PlainWhim{"outer", world},
+                             PlainWhim{"middle", world}, PlainWhim{"inner", world}};
+    for (int i = 0; i < 40; ++i) bare_call(world, guard, driver);
+}
+
 template <class Store>
-void everything(World& world, const Store& store, Through driver) {
+auto everything(World& world, const Store& store) {
     const auto ms = [&](int most) { return std::chrono::milliseconds{1 + world.pick(most)}; };
-    const bw::Pipeline guard{
+    return bw::Pipeline{
         watcher(world),
         bw::Fallback{[](const bw::Error& error) -> bw::Result<int> { return bw::fail(error); }},
         bw::Deadline{ms(20'000)},
@@ -230,14 +281,21 @@ void everything(World& world, const Store& store, Through driver) {
         bw::RateLimiter{
             {.name = "b", .algorithm = bw::TokenBucket{.permits = 3, .period = 1s, .burst = 3}, .max_wait = ms(2'000)},
             store}};
-    for (int i = 0; i < 40; ++i) call(world, guard, driver);
 }
 
-void in_memory(World& world, Through driver) { everything(world, world.store, driver); }
+void in_memory(World& world, Through driver) {
+    const auto guard = everything(world, world.store);
+    for (int i = 0; i < 40; ++i) call(world, guard, driver);
+}
+void plain_in_memory(World& world, Through driver) {
+    const auto guard = everything(world, world.store);
+    for (int i = 0; i < 40; ++i) bare_call(world, guard, driver);
+}
 
 void in_a_fleet(World& world, Through driver) {
     bw::testing::VirtualServer server{world.clock};
-    everything(world, bw::FleetStore<bw::testing::VirtualLink>{{.min_reporters = 1}, server}, driver);
+    const auto guard = everything(world, bw::FleetStore<bw::testing::VirtualLink>{{.min_reporters = 1}, server});
+    for (int i = 0; i < 40; ++i) call(world, guard, driver);
 }
 
 std::string story_of(void (*calls)(World&, Through), Through driver, std::uint32_t seed) {
@@ -265,6 +323,17 @@ TEST_CASE("both drivers decide, report and wait alike") {
             const std::string asynchronous = story_of(calls, Through::coroutine, seed);
             INFO("seed " << seed << where_they_part(blocking, asynchronous));
             REQUIRE((asynchronous == blocking));
+        }
+    }
+}
+
+TEST_CASE("a call of which nothing is told goes the way of one with options that say nothing") {
+    for (const auto calls : {&plain_whims, &plain_in_memory}) {
+        for (std::uint32_t seed = 0; seed < 300; ++seed) {
+            const std::string blocking = story_of(calls, Through::blocking, seed);
+            const std::string plain = story_of(calls, Through::plain, seed);
+            INFO("seed " << seed << where_they_part(blocking, plain));
+            REQUIRE((plain == blocking));
         }
     }
 }

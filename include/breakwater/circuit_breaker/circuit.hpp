@@ -76,7 +76,7 @@ struct Circuit {
         observer(event);
     }
 
-    [[gnu::noinline]] Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
+    Error refusal_of(CircuitState state, Duration retry_after) const noexcept {
         Error error{refusal};
         error.set_circuit(state);
         if (retry_after >= Duration{0}) error.set_retry_after(retry_after);

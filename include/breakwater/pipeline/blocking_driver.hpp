@@ -26,26 +26,31 @@ public:
     BlockingDriver(const std::tuple<P...>& policies, AnyCall& call, F& function) noexcept
         : policies_{policies}, call_{call}, function_{function} {}
 
-    [[gnu::always_inline]] Result<T> run() {
+    Result<T> run() {
         Outside outside;
-        Result<T> result = is_over() ? over() : enter<0>(outside);  // made in place
-        if (!result) [[unlikely]]
-            result.error().set_attempts(call_.attempt);
-        return result;
+        return ended(is_over() ? over() : enter<0>(outside));
+    }
+
+    /// Goes on with a call that has been let through at a glance by the policies before `I`, as `noted`, and not by
+    /// that one.
+    template <std::size_t I, class Noted>
+    Result<T> go_on(const Noted& noted) {
+        Outside outside;
+        return ended(through<0, I>(outside, noted, [this]<class Outer>(Outer& outer) {
+            Frame<I, Outer> frame{outer};
+            return this->ask(frame);
+        }));
+    }
+    /// Goes on after such a call's attempt, of which `result` has come. The policies from `I` on are done with it.
+    template <std::size_t I, class Noted>
+    Result<T> come_back(const Noted& noted, Result<T>&& result) {
+        Outside outside;
+        return ended(through<0, I>(outside, noted, [&](auto&) { return std::move(result); }));
     }
 
 private:
     template <std::size_t I>
     using PolicyAt = std::tuple_element_t<I, std::tuple<P...>>;
-
-    /// Stands for the error that `make()` gives, so that it is made where it is kept.
-    template <class Make>
-    struct InPlace {
-        Make make;
-        operator Error() && { return make(); }
-    };
-    template <class Make>
-    InPlace(Make) -> InPlace<Make>;
 
     /// The end of the chain of frames.
     struct Outside {};
@@ -61,135 +66,81 @@ private:
         typename PolicyAt<I>::Lane lane{};
     };
 
-    // Everything on the way of a call that succeeds at once is inlined and returns its result in place, so that the
-    // compiler sees one straight path through all policies; what happens otherwise is kept out of line, and takes the
-    // driver's parts one by one, so that no address of a driver escapes and the path keeps it in registers. `enter` and
-    // `pass` are that path, `enter_late` and `pass_late` the same after anything else.
+    /// The call goes through the policies from `I` to the one before `End` as `noted` there; `inside` is what it does
+    /// then.
+    template <std::size_t I, std::size_t End, class Outer, class Noted, class Inside>
+    Result<T> through(Outer& outer, const Noted& noted, const Inside& inside) {
+        if constexpr (I == End) {
+            return inside(outer);
+        } else {
+            Frame<I, Outer> frame{outer};
+            static_cast<typename PolicyAt<I>::Glimpse&>(frame.lane) = std::get<I>(noted);
+            Result<T> result = through<I + 1, End>(inner_end(frame), noted, inside);
+            leave(frame, result);
+            return result;
+        }
+    }
 
+    /// The call comes to policy `I`.
     template <std::size_t I, class Outer>
-    [[gnu::always_inline]] Result<T> enter(Outer& outer) {
+    Result<T> enter(Outer& outer) {
         if constexpr (I == sizeof...(P)) {
             return attempt();
         } else {
             Frame<I, Outer> frame{outer};
             if constexpr (requires { policy<I>().glance(frame.lane, call_); }) {
-                if (!policy<I>().glance(frame.lane, call_)) [[unlikely]]
-                    return ask(policies_, call_, function_, frame);
-            } else {
-                const Before before = policy<I>().before(frame.lane, call_);
-                if (before.kind != Before::Kind::proceed) [[unlikely]]
-                    return stopped_by(policies_, call_, function_, frame, before);
+                if (policy<I>().glance(frame.lane, call_)) return pass(frame);
             }
-            return pass(frame);
+            return ask(frame);
         }
     }
     template <std::size_t I, class Outer>
-    [[gnu::noinline]] static Result<T> enter_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                                  Outer& outer) {
-        BlockingDriver driver{policies, call, function};
-        if constexpr (I == sizeof...(P)) {
-            return driver.attempt();
-        } else {
-            Frame<I, Outer> frame{outer};
-            if constexpr (requires { driver.template policy<I>().glance(frame.lane, call); }) {
-                if (driver.template policy<I>().glance(frame.lane, call)) return driver.pass_late(frame);
-            }
-            return ask(policies, call, function, frame);
-        }
-    }
-
-    template <std::size_t I, class Outer>
-    [[gnu::noinline]] static Result<T> ask(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                           Frame<I, Outer>& frame) {
-        const Before before = std::get<I>(policies).before(frame.lane, call);
-        if (before.kind == Before::Kind::reject) [[likely]]
-            return rejected(policies, call, frame, before);
-        return stopped_by(policies, call, function, frame, before);
-    }
-
-    template <std::size_t I, class Outer>
-    [[gnu::noinline]] static Result<T> stopped_by(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                                  Frame<I, Outer>& frame, Before before) {
-        BlockingDriver driver{policies, call, function};
-        if (before.kind == Before::Kind::reject) return rejected(policies, call, frame, before);
+    Result<T> ask(Frame<I, Outer>& frame) {
+        Before before = policy<I>().before(frame.lane, call_);
+        if (before.kind == Before::Kind::reject) return fail(refusal(frame, before));
         if (before.kind == Before::Kind::wait) {
-            if (auto refused = driver.until_admitted(frame, before)) return fail(*std::move(refused));
+            if (auto refused = until_admitted(frame, before)) return fail(*std::move(refused));
         }
         if constexpr (requires { typename PolicyAt<I>::Waiter; }) {
             if (before.kind == Before::Kind::queue) {
-                if (auto refused = driver.until_turn(frame, before)) return fail(*std::move(refused));
+                if (auto refused = until_turn(frame, before)) return fail(*std::move(refused));
             }
         }
-        if constexpr (requires { std::get<I>(policies).answer(frame.lane, call); }) {
-            if (before.kind == Before::Kind::answer) return std::get<I>(policies).answer(frame.lane, call);
+        if constexpr (requires { policy<I>().answer(frame.lane, call_); }) {
+            if (before.kind == Before::Kind::answer) return policy<I>().answer(frame.lane, call_);
         }
-        return driver.pass_late(frame);
+        return pass(frame);
     }
-
     template <std::size_t I, class Outer>
-    Result<T> pass_late(Frame<I, Outer>& frame) {
-        Result<T> result = enter_inner_late(frame);
+    Result<T> pass(Frame<I, Outer>& frame) {
+        Result<T> result = enter<I + 1>(inner_end(frame));
         leave(frame, result);
         return result;
     }
+    /// The end of the chain for the policies inside: without those that are not asked again after a wait.
     template <std::size_t I, class Outer>
-    Result<T> enter_inner_late(Frame<I, Outer>& frame) {
+    auto& inner_end(Frame<I, Outer>& frame) {
         if constexpr (requires { policy<I>().reask(frame.lane, call_); })
-            return enter_late<I + 1>(policies_, call_, function_, frame);
+            return frame;
         else
-            return enter_late<I + 1>(policies_, call_, function_, frame.outer);
-    }
-
-    template <std::size_t I, class Outer>
-    [[gnu::always_inline]] Result<T> pass(Frame<I, Outer>& frame) {
-        Result<T> result = enter_inner(frame);
-        leave(frame, result);
-        return result;
-    }
-
-    template <std::size_t I, class Outer>
-    [[gnu::always_inline]] Result<T> enter_inner(Frame<I, Outer>& frame) {
-        if constexpr (requires { policy<I>().reask(frame.lane, call_); })
-            return enter<I + 1>(frame);
-        else
-            return enter<I + 1>(frame.outer);
+            return frame.outer;
     }
 
     /// The call has come back to the policy, which may say that it is made anew.
     template <std::size_t I, class Outer>
-    [[gnu::always_inline]] void leave(Frame<I, Outer>& frame, Result<T>& result) {
-        if constexpr (requires { policy<I>().glance_back(frame.lane, result); }) {
-            if (!policy<I>().glance_back(frame.lane, result)) [[unlikely]]
-                leave_late(policies_, call_, function_, frame, result);
-        } else {
-            if (const After after = policy<I>().after(frame.lane, call_, result); after.again) [[unlikely]]
-                repeat(policies_, call_, function_, frame, result, after.delay);
-        }
-    }
-    template <std::size_t I, class Outer>
-    [[gnu::noinline]] static void leave_late(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                             Frame<I, Outer>& frame, Result<T>& result) {
-        const After after = std::get<I>(policies).after(frame.lane, call, result);
-        if (after.again) repeat(policies, call, function, frame, result, after.delay);
-    }
-
-    template <std::size_t I, class Outer>
-    [[gnu::noinline]] static void repeat(const std::tuple<P...>& policies, AnyCall& call, F& function,
-                                         Frame<I, Outer>& frame, Result<T>& result, Duration delay) {
-        BlockingDriver driver{policies, call, function};
+    void leave(Frame<I, Outer>& frame, Result<T>& result) {
         for (;;) {
-            if (const auto ended = driver.wait(delay)) {
+            if constexpr (requires { policy<I>().glance_back(frame.lane, result); }) {
+                if (policy<I>().glance_back(frame.lane, result)) return;
+            }
+            const After after = policy<I>().after(frame.lane, call_, result);
+            if (!after.again) return;
+            if (const auto ended = wait(after.delay)) {
                 result = fail(detail::cut_short(*ended, result));
                 return;
             }
-            call.attempt_began = Instant::max();
-            result = driver.enter_inner_late(frame);
-            if constexpr (requires { std::get<I>(policies).glance_back(frame.lane, result); }) {
-                if (std::get<I>(policies).glance_back(frame.lane, result)) return;
-            }
-            const After after = std::get<I>(policies).after(frame.lane, call, result);
-            if (!after.again) return;
-            delay = after.delay;
+            call_.attempt_began = Instant::max();
+            result = enter<I + 1>(inner_end(frame));
         }
     }
 
@@ -241,40 +192,20 @@ private:
     static std::optional<Error> reask(Outside&) noexcept { return {}; }
 
     template <std::size_t I, class Outer>
-    static Result<T> rejected(const std::tuple<P...>& policies, AnyCall& call, Frame<I, Outer>& frame,
-                              const Before& before) {
-        return Result<T>{std::unexpect, InPlace{[&] { return refusal(policies, call, frame, before); }}};
+    Error refusal(Frame<I, Outer>& frame, const Before& before) {
+        return detail::refusal_of(policy<I>(), frame.lane, call_, before);
     }
 
-    template <std::size_t I, class Outer>
-    static Error refusal(const std::tuple<P...>& policies, AnyCall& call, Frame<I, Outer>& frame,
-                         const Before& before) {
-        return detail::refusal_of(std::get<I>(policies), frame.lane, call, before);
-    }
-    template <class AnyFrame>
-    Error refusal(AnyFrame& frame, const Before& before) {
-        return refusal(policies_, call_, frame, before);
-    }
-
-    [[gnu::always_inline]] Result<T> attempt() {
-        if (is_over()) [[unlikely]]
-            return over();
+    Result<T> attempt() {
+        if (is_over()) return over();
         ++call_.attempt;
         call_.attempt_began = call_.now.if_read();
-        if (call_.is_observed()) [[unlikely]]
-            return observed_attempt(policies_, call_, function_);
-        return invoke();
-    }
-
-    [[gnu::noinline]] static Result<T> observed_attempt(const std::tuple<P...>& policies, AnyCall& call, F& function) {
-        BlockingDriver driver{policies, call, function};
-        detail::report_beginning(call);
-        Result<T> result = driver.invoke();
-        detail::report_end(call, result);
+        if (call_.is_observed()) detail::report_beginning(call_);
+        Result<T> result = invoke();
+        if (call_.is_observed()) detail::report_end(call_, result);
         return result;
     }
-
-    [[gnu::always_inline]] Result<T> invoke() {
+    Result<T> invoke() {
         const Forget forget{call_};
         return detail::result_of<T>(function_, call_);
     }
@@ -285,7 +216,12 @@ private:
         ~Forget() { call.now.forget(); }
     };
 
-    [[gnu::always_inline]] bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
+    Result<T> ended(Result<T> result) {
+        if (!result) result.error().set_attempts(call_.attempt);
+        return result;
+    }
+
+    bool is_over() noexcept { return call_.stop_requested() || call_.out_of_time(); }
     Result<T> over() noexcept { return fail(detail::why_over(call_)); }
 
     /// Waits; says why the call is over if it is.

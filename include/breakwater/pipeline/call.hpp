@@ -12,6 +12,7 @@
 #include <stop_token>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace breakwater {
 
@@ -36,12 +37,37 @@ struct CallOptions {
     std::string_view correlation_id{};  ///< What the call's events carry, to be found again by; no secret.
 };
 
+/// What policies see of a call that they let through at a glance.
+///
+/// That takes no time, so the time is the same for all of them, and is read as late as possible: what a processor has
+/// to look up before goes on beside earlier work, and what comes after waits for the reading.
+template <Clock C = SteadyClock>
+class PlainCall {
+public:
+    explicit PlainCall(const C& clock) noexcept : now{clock} {}
+
+    LazyNow<C> now;
+    Duration limit = Duration::max();  ///< From `now` on the call has so long.
+
+    [[gnu::always_inline]] void set_deadline(Duration from_now) noexcept { limit = std::min(limit, from_now); }
+    [[gnu::always_inline]] void begin_attempt() noexcept {
+        if (!now.was_read() && limit != Duration::max()) (void)now();
+    }
+
+    static constexpr unsigned attempt = 0;
+    static constexpr bool is_observed() noexcept { return false; }
+};
+
 /// One call on its way through a pipeline. A policy reads the time, the deadline and the attempt from it; a callable
 /// may take it as its argument. It belongs to the thread (or coroutine) that makes the call.
 template <Clock C = SteadyClock>
 class Call {
 public:
     explicit Call(const C& clock) noexcept : now{clock} {}
+    /// Goes on with what began as a plain call.
+    explicit Call(PlainCall<C> plain) noexcept : now{std::move(plain.now)} {
+        if (plain.limit != Duration::max()) set_deadline(plain.limit);
+    }
 
     /// The call's clock, read at most once between two waits or attempts.
     LazyNow<C> now;
