@@ -1,5 +1,6 @@
 #!/bin/sh
-# What a compiler cannot check: who may read clocks, and what a machine and the core must not know of.
+# What a compiler cannot check: who may read clocks, what a machine and the core must not know of, and that the faults
+# of mutate.sh still fit the code.
 set -eu
 cd "$(dirname "$0")/../include/breakwater"
 failed=0
@@ -33,4 +34,5 @@ headers=$(find . -name '*.hpp')
     forbid "A header forces no names on its user:" \
         '^using namespace' $headers
 }
+../../tests/mutate.sh --places || failed=1
 exit $failed

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Applies deliberate faults to the machines, one at a time, and names the test that catches each. A fault that no test
 # catches, or whose place in the code is gone, is a failure. Needs the test programs' main object: build `dev` first.
+#
+# mutate.sh [PATTERN]    only the faults whose description matches
+# mutate.sh --places     builds and runs nothing: only looks whether each fault still has its place in the code
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${CXX:=g++}"
-main=$(find build/dev/tests -name 'test_main.cpp.o' | head -1)
-[ -n "$main" ] || { echo "mutate.sh: build/dev has no tests yet; run tests/run unit" >&2 && exit 2; }
+pattern=${1-}
+main=$(find build/dev/tests -name 'test_main.cpp.o' 2>/dev/null | head -1 || true)
+[ -n "$main" ] || [ "$pattern" = --places ] || { echo "mutate.sh: build/dev has no tests yet; run tests/run unit" >&2 && exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 faults=0 survivors=0
@@ -28,6 +32,7 @@ caught_by() {
 # fault WHAT HEADER TEST FROM TO
 fault() {
     local what=$1 header=include/breakwater/$2 test=$3 from=$4 to=$5 text name
+    [ "$pattern" = --places ] || [[ $what =~ $pattern ]] || return 0
     faults=$((faults + 1))
     text=$(<"$header")
     if [[ $text != *"$from"* ]]; then
@@ -35,6 +40,7 @@ fault() {
         survivors=$((survivors + 1))
         return
     fi
+    [ "$pattern" != --places ] || return 0
     rm -rf "$work/include"
     cp -r include "$work/include"
     printf '%s\n' "${text/"$from"/"$to"}" >"$work/$header"
@@ -89,7 +95,7 @@ fault "a ratio equal to the threshold does not trip" circuit_breaker/failure_rat
 fault "a count window forgets to take the oldest out" circuit_breaker/window.hpp model/window '--failures_;' ''
 fault "a time window keeps a slice too long" circuit_breaker/window.hpp model/window 'now < end_ ? 0' 'now <= end_ ? 0'
 fault "a refused request takes permits" rate_limiter/token_bucket.hpp unit/token_bucket \
-    'if (after > rate.capacity) return' 'if (set(state, at + after); after > rate.capacity) return'
+    'if (after > rate.capacity) [[unlikely]]' 'if (set(state, at + after); after > rate.capacity)'
 fault "one permit beyond the burst" rate_limiter/token_bucket.hpp unit/token_bucket 'after > rate.capacity' \
     'after > rate.capacity + rate.cost'
 fault "a clock that steps back a little empties the bucket" rate_limiter/token_bucket.hpp model/rate_limiter \
@@ -123,17 +129,16 @@ cell=store/fleet/circuit_cell.hpp
 replica=store/fleet/replica.hpp
 circuits=unit/fleet_circuit
 fault "one process opens the circuit for all" $cell $circuits \
-    'if (reply && std::get<0>(reply->decisions)->effect != CircuitEffect::isolated)' 'if (reply)'
-fault "what the server has lost stays lost" $cell $circuits 'const bool is_lost = view.generation < followed_;' \
+    'if (recorded && recorded->effect != CircuitEffect::isolated) co_return' 'if (recorded) co_return'
+fault "what the server has lost stays lost" $cell $circuits 'const bool is_lost = view.generation < known;' \
     'const bool is_lost = false;'
 fault "an old view is followed" $replica $circuits 'if (view.generation < state.generation && !follow.always) return false;' ''
 fault "a failure that trips waits for the next report" $cell $circuits 'if (counted.would_trip) {' 'if (false) {'
 fault "what was missed is not read" store/fleet/world.hpp $circuits 'is_heard_ = are_heard;' 'is_heard_ = are_heard; return;'
 fault "an isolated circuit follows at once" $cell $circuits \
-    'return is_isolated_.load(std::memory_order_acquire) || !world_->is_up();' 'return !world_->is_up();'
-fault "a process that ends reports nothing" $cell $circuits 'if (pending.is_empty) return;
-        (void)ask(' 'if (true) return;
-        (void)ask('
+    'return is_isolated_.load(std::memory_order_acquire) || !world_->may_answer();' 'return !world_->may_answer();'
+fault "a process that ends reports nothing" $cell $circuits '(void)run_here(ask(*spot_, report_of(pending' \
+    'if (false) (void)run_here(ask(*spot_, report_of(pending'
 fault "a reporter is counted twice" store/fleet/reporters.hpp $circuits 'return e.instance == instance;' \
     'return false;'
 fault "what is pending is not counted" $replica $circuits 'add(counted, state.pending);' ''
@@ -142,7 +147,7 @@ rate=store/fleet/rate_cell.hpp
 fault "every process takes the whole limit" store/fleet/share.hpp $limits 'share.cost = whole.cost * among;' 'share.cost = whole.cost;'
 fault "what was spent alone is not told" $rate $limits 'if (alone > 0) send(options_,' 'if (false) send(options_,'
 fault "a pause leaves leases alone" $rate $limits 'end_lease(options);
-            return {.retry_after = paused};' 'return {.retry_after = paused};'
+            return Grant{.retry_after = paused};' 'return Grant{.retry_after = paused};'
 fault "a pause made alone is not told" store/fleet/pause_cell.hpp $limits 'if (left > Duration{0}) {' 'if (false) {'
 fault "a lease takes all of the burst" $rate $limits \
     'std::max<std::int64_t>(std::min<std::int64_t>(fair, world_->options().lease), 1)' \
