@@ -117,6 +117,14 @@ fault "a decayed quantile forgets who has no second" attempt_forecast/running_qu
     'count + odd' 'count'
 fault "a trial that was answered late is followed by another" attempt_forecast.hpp unit/attempt_forecast \
     'took <= lane.left_' 'took > Duration{0}'
+plain=unit/plain_driver
+fault "a plain call that failed was no attempt" pipeline/plain_driver.hpp $plain \
+    'result ? leave(policies, noted, result, every) : sizeof...(P)' 'leave(policies, noted, result, every)'
+fault "what a plain call has taken is forgotten" pipeline/blocking_driver.hpp $plain \
+    'static_cast<typename PolicyAt<I>::Glimpse&>(frame.lane) = std::get<I>(noted);' '(void)noted;'
+fault "a plain call that is refused was an attempt" pipeline/plain_driver.hpp $plain 'noted, I, 0, result' 'noted, I, 1, result'
+fault "a plain call's success is not counted" circuit_breaker.hpp $plain 'count_success(lane);' '(void)lane;'
+fault "a plain call's permit stays taken" bulkhead.hpp $plain 'if (lane.permits_ != nullptr) lane.permits_->give_back();' ''
 fault "a linear backoff wraps" backoff.hpp unit/backoff 'base.count() > cap.count() / times' 'false'
 fault "a retry begins after max_elapsed" retry.hpp unit/retry '*options.max_elapsed - delay' '*options.max_elapsed'
 fault "a paused key is forgotten" rate_limiter/steps.hpp unit/keyed \
