@@ -1,37 +1,32 @@
 // The whole client, and its transport alone, against a hand-written loop on one reused libcurl easy handle: GET of 200
 // bytes, keep-alive, loopback; all three send the same request. They take turns in one run, and the medians of their
 // turns are compared. The CPU time is this process's alone: the server is another.
+#include "contender.hpp"
 #include "figure.hpp"
+#include "hand_written_loops.hpp"
 #include "loopback_server.hpp"
 
 #include <breakwater/resilient_client.hpp>
 
 #include <curl/curl.h>
-#include <time.h>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
-#include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace bw = breakwater;
 using namespace std::chrono_literals;
+using bw::bench::check;
+using bw::bench::Contender;
+using bw::bench::Cost;
+using bw::bench::print_figure;
 
 namespace {
 
 constexpr std::size_t body_bytes = 200;
 constexpr const char* user_agent = "breakwater/bench";
-
-void check(bool good) {
-    if (good) return;
-    std::fputs("a request failed\n", stderr);
-    std::exit(1);
-}
 
 /// What a user would write without breakwater.
 class ByHand {
@@ -66,37 +61,13 @@ private:
     std::string body_;
 };
 
-/// Of one call, in microseconds.
-struct Cost {
-    double wall;
-    double cpu;
-};
-
-double read_us(clockid_t clock) {
-    timespec time{};
-    clock_gettime(clock, &time);
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+/// So many times in a row.
+template <class F>
+auto repeated(F get) {
+    return [get](std::size_t times) {
+        for (std::size_t i = 0; i < times; ++i) get();
+    };
 }
-
-struct Contender {
-    const char* name;
-    std::function<void()> get;
-    std::vector<Cost> turns{};
-
-    void take_turn() {
-        constexpr int calls = 20;
-        const double wall = read_us(CLOCK_MONOTONIC);
-        const double cpu = read_us(CLOCK_PROCESS_CPUTIME_ID);
-        for (int i = 0; i < calls; ++i) get();
-        turns.push_back({(read_us(CLOCK_MONOTONIC) - wall) / calls, (read_us(CLOCK_PROCESS_CPUTIME_ID) - cpu) / calls});
-    }
-
-    double median(double Cost::* what) {
-        const auto middle = turns.begin() + static_cast<std::ptrdiff_t>(turns.size() / 2);
-        std::ranges::nth_element(turns, middle, {}, what);
-        return (*middle).*what;
-    }
-};
 
 }  // namespace
 
@@ -119,13 +90,11 @@ int main() {
     };
 
     std::array contenders{
-        Contender{"libcurl easy handle by hand", [&] { by_hand.get(); }},
-        Contender{"CurlTransport", [&] { check(complete(transport.send(request))); }},
-        Contender{"ResilientClient", [&] { check(complete(client.get("/users/42"))); }},
+        Contender{"libcurl easy handle by hand", repeated([&] { by_hand.get(); })},
+        Contender{"CurlTransport", repeated([&] { check(complete(transport.send(request))); })},
+        Contender{"ResilientClient", repeated([&] { check(complete(client.get("/users/42"))); })},
     };
-    for (std::size_t turn = 0; turn < 1500; ++turn) {
-        for (std::size_t i = 0; i < contenders.size(); ++i) contenders[(turn + i) % contenders.size()].take_turn();
-    }
+    take_turns(contenders, 1'500, 20);
 
     std::printf("%-30s %8s %8s\n", "GET", "wall us", "CPU us");
     for (Contender& contender : contenders) {
@@ -135,9 +104,8 @@ int main() {
     const auto ratio = [&](Contender& contender, double Cost::* what) {
         return contender.median(what) / hand.median(what);
     };
-    bw::bench::print_figure("transport's GET to a hand-written libcurl loop's, wall", "", ratio(bare, &Cost::wall));
-    bw::bench::print_figure("transport's GET to a hand-written libcurl loop's, CPU", "", ratio(bare, &Cost::cpu));
-    bw::bench::print_figure("client's GET to a hand-written libcurl loop's, wall", "<= 1.04",
-                            ratio(whole, &Cost::wall));
-    bw::bench::print_figure("client's GET to a hand-written libcurl loop's, CPU", "<= 1.04", ratio(whole, &Cost::cpu));
+    print_figure("transport's GET to a hand-written libcurl loop's, wall", "", ratio(bare, &Cost::wall));
+    print_figure("transport's GET to a hand-written libcurl loop's, CPU", "", ratio(bare, &Cost::cpu));
+    print_figure("client's GET to a hand-written libcurl loop's, wall", "<= 1.04", ratio(whole, &Cost::wall));
+    print_figure("client's GET to a hand-written libcurl loop's, CPU", "<= 1.04", ratio(whole, &Cost::cpu));
 }

@@ -2,6 +2,7 @@
 // 200 bytes, keep-alive, loopback, from a server that answers at once and from one that takes 20 ms; all send the same
 // request. They take turns in one run, and the medians of their turns are compared. The CPU time is this process's
 // alone: the servers are others. And the timer wheel.
+#include "contender.hpp"
 #include "figure.hpp"
 #include "hand_written_loops.hpp"
 #include "loopback_server.hpp"
@@ -13,7 +14,6 @@
 #include <breakwater/transport/curl.hpp>
 
 #include <curl/curl.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -21,7 +21,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <functional>
 #include <memory>
 #include <random>
 #include <semaphore>
@@ -31,18 +30,15 @@
 namespace bw = breakwater;
 using namespace std::chrono_literals;
 using bw::bench::check;
+using bw::bench::Contender;
+using bw::bench::Cost;
 using bw::bench::print_figure;
+using bw::bench::read_us;
 
 namespace {
 
 constexpr std::size_t body_bytes = 200;
 constexpr const char* user_agent = "breakwater/bench";
-
-double read_us(clockid_t clock) {
-    timespec time{};
-    clock_gettime(clock, &time);
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
-}
 
 /// What the engine itself is asked.
 struct ByEngine {
@@ -100,30 +96,6 @@ private:
 };
 
 /// Of one request, in microseconds.
-struct Cost {
-    double wall;
-    double cpu;
-};
-
-struct Contender {
-    const char* name;
-    std::function<void(std::size_t)> get;
-    std::vector<Cost> turns{};
-
-    void take_turn(std::size_t requests) {
-        const double wall = read_us(CLOCK_MONOTONIC);
-        const double cpu = read_us(CLOCK_PROCESS_CPUTIME_ID);
-        get(requests);
-        const auto count = static_cast<double>(requests);
-        turns.push_back({(read_us(CLOCK_MONOTONIC) - wall) / count, (read_us(CLOCK_PROCESS_CPUTIME_ID) - cpu) / count});
-    }
-    double median(double Cost::* what) {
-        const auto middle = turns.begin() + static_cast<std::ptrdiff_t>(turns.size() / 2);
-        std::ranges::nth_element(turns, middle, {}, what);
-        return (*middle).*what;
-    }
-};
-
 void compare(const bw::bench::LoopbackServer& server, const char* kind, std::size_t in_flight, std::size_t requests) {
     const std::string url = server.url("/users/42");
     const std::vector<std::string> headers{std::string{"User-Agent: "} + user_agent,
@@ -147,10 +119,7 @@ void compare(const bw::bench::LoopbackServer& server, const char* kind, std::siz
     for (Contender& contender : contenders) contender.get(requests);  // connects
     const std::uint64_t controls = client.controls();
     constexpr std::size_t turns = 15;
-    for (std::size_t turn = 0; turn < turns; ++turn) {
-        for (std::size_t i = 0; i < contenders.size(); ++i)
-            contenders[(turn + i) % contenders.size()].take_turn(requests);
-    }
+    take_turns(contenders, turns, requests);
     for (Contender& contender : contenders) {
         std::printf("%-6s %4zu in flight: %-26s %6.1f k/s %7.2f us of CPU\n", kind, in_flight, contender.name,
                     1e3 / contender.median(&Cost::wall), contender.median(&Cost::cpu));
