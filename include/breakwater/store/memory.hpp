@@ -31,7 +31,8 @@ struct MemoryStoreOptions {
 /// State in this process's memory. Each `MemoryStore{}` is a world of its own; copies share it.
 ///
 /// Thread-safe. Applying a command hashes nothing and allocates nothing: the cell was resolved when the policy was
-/// built, and is lock-free where the state fits 8 bytes. Cells outlive the store as long as a policy holds them.
+/// built, and is lock-free where the state fits 8 bytes: then who loses an exchange to another core spins for some
+/// microseconds before the next. Cells outlive the store as long as a policy holds them.
 template <Clock C = SteadyClock>
 class MemoryStore {
 public:

@@ -78,7 +78,8 @@ public:
 private:
     /// Leaves in `before` what the word is if it was not that.
     [[gnu::always_inline]] bool exchange(std::uint64_t& before, std::uint64_t after) noexcept {
-        if (word_.compare_exchange_weak(before, after, std::memory_order_acq_rel, std::memory_order_acquire)) [[likely]]
+        if (word_.compare_exchange_strong(before, after, std::memory_order_acq_rel, std::memory_order_acquire))
+            [[likely]]
             return true;
         stand_back();
         before = word_.load(std::memory_order_acquire);
