@@ -310,13 +310,13 @@ private:
     }
 
     template <class F>
-    auto drive(CallType& call, F& function) const {
+    [[gnu::always_inline]] auto drive(CallType& call, F& function) const {
         using T = GuardedValue<F, CallType>;
         return DriverHere<CallType, T, F, P...>{policies_, call, function}.run();
     }
 
     template <class T>
-    static void report_end(CallType& call, const Result<T>& result) {
+    [[gnu::always_inline]] static void report_end(CallType& call, const Result<T>& result) {
         if constexpr ((std::same_as<P, Observe> || ...)) detail::report_call_end(call, result);
     }
 
