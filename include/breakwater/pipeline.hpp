@@ -85,7 +85,7 @@ constexpr auto clock_of(const std::tuple<P...>& policies) {
 
 template <class... P>
 consteval bool fallback_is_outside() {
-    bool inside = false;
+    [[maybe_unused]] bool inside = false;  // where there are no policies
     bool good = true;
     ((good = good && !(inside && place_of<P> == Place::fallback), inside = inside || place_of<P> == Place::retry ||
                                                                            place_of<P> == Place::admission ||
@@ -99,7 +99,7 @@ inline constexpr bool bounds_attempts = ((place_of<P> == Place::attempt) || ...)
 
 template <class... P>
 consteval bool attempt_timeout_is_inside() {
-    bool inside = false;
+    [[maybe_unused]] bool inside = false;  // where there are no policies
     bool good = true;
     ((good = good && !(inside && (place_of<P> == Place::retry || place_of<P> == Place::admission)),
       inside = inside || place_of<P> == Place::attempt),
@@ -109,8 +109,8 @@ consteval bool attempt_timeout_is_inside() {
 
 template <class... P>
 consteval bool forecast_is_between() {
-    bool inside = false;
-    bool permits = false;
+    [[maybe_unused]] bool inside = false;  // where there are no policies
+    [[maybe_unused]] bool permits = false;
     bool good = true;
     ((good = good &&
              !(inside &&
@@ -124,8 +124,8 @@ consteval bool forecast_is_between() {
 
 template <class... P>
 consteval bool hedge_is_between() {
-    bool inside = false;
-    bool permits = false;
+    [[maybe_unused]] bool inside = false;  // where there are no policies
+    [[maybe_unused]] bool permits = false;
     bool good = true;
     ((good = good &&
              !(inside && (place_of<P> == Place::fallback || place_of<P> == Place::deadline ||
@@ -143,8 +143,10 @@ inline constexpr bool hedges = ((place_of<P> == Place::hedge) || ...);
 
 /// Whether a call of `F` that is told nothing may go through these policies at a glance.
 template <class AnyCall, class T, class F, class... P>
-inline constexpr bool may_be_plain = std::invocable<F&> && (requires { typename P::Glimpse; } && ...) &&
-                                     std::same_as<DriverHere<AnyCall, T, F, P...>, BlockingDriver<AnyCall, T, F, P...>>;
+inline constexpr bool may_be_plain =
+    sizeof...(P) > 0 && std::invocable<F&> && (requires {
+        typename P::Glimpse;
+    } && ...) && std::same_as<DriverHere<AnyCall, T, F, P...>, BlockingDriver<AnyCall, T, F, P...>>;
 
 /// Throws if an attempt of up to `limit` makes no sense under `policy`.
 template <class P>

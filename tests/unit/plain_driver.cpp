@@ -76,6 +76,12 @@ TEST_CASE("a plain call that succeeds makes no lanes") {
     CHECK(says.asked.empty());
 }
 
+TEST_CASE("no policies are a pipeline, too") {
+    const bw::Pipeline guard{};
+    CHECK(guard.run([] { return 7; }) == 7);
+    CHECK(guard.run(fails).error().attempts() == 1);
+}
+
 TEST_CASE("a plain call that is not let through at a glance is asked for there, and inside as ever") {
     Notes::Says outer, middle{.lets_through = false}, inner;
     const bw::Pipeline guard{Notes{1, outer}, Notes{2, middle}, Notes{3, inner}};
