@@ -84,12 +84,11 @@ constexpr After again_after(Duration delay) noexcept { return {true, delay}; }
 /// - Optional: `glance(lane, call) → bool` admits the call if that takes next to nothing; only if it says no is
 ///   `before` asked. `glance_back(lane, result) → bool` says done if there is next to nothing to do after the call, and
 ///   does it; only if it says no is `after` asked. One that says no has done nothing, and may be asked again.
-/// - Optional: a type `Glimpse`, a base of `Lane` or `Lane` itself, which is all of the lane that those two take. A
-/// call
-///   of which nothing is told (a `PlainCall`) goes without lanes through policies all of which have it; see
-///   `PlainDriver`. Beside it, for such calls alone: `finish(glimpse, result) → bool` does what `after` would do where
-///   `glance_back` has said no to a success; `refuses(call) → Before` says reject where `before` would, as far as that
-///   is told at once, and `refusal(before) → Error` words it.
+/// - Optional: a type `Glimpse`, a base of `Lane` or `Lane` itself, which is all of it that those two take. A call of
+///   which nothing is told (a `PlainCall`) goes without lanes through policies all of which have it; see `PlainDriver`.
+///   Beside it, for such calls alone: `finish(glimpse, result) → bool` does what `after` would do where `glance_back`
+///   has said no to a success; `refuses(call) → Before` says reject where `before` would, as far as that is told at
+///   once, and `refusal(before) → Error` words it.
 /// - Optional: `refusal(lane, call, before) → Error` words a rejection; `name()` names the policy in events, and
 ///   `key(lane)` whom it tells the call by.
 ///

@@ -160,7 +160,8 @@ concept KeepsObjects = requires(const S& store, std::string_view text, std::shar
 /// - `apply(step, now)` applies one command atomically and returns the decision. It reads the clock only if it must.
 ///   `apply(now, steps...)` takes the steps in order as one: the first refusal undoes the earlier ones, and the steps
 ///   after it get no decision. Neither throws. A store that answers later says `is_deferred`: they block until it has.
-/// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done.
+/// - Optional: `glance(step, decision) → bool` decides without a write, a wait or the time where that can be done;
+///   `glance(step, at, decision) → bool` without a write or a wait.
 /// - Optional: `grants(step, now) → bool` applies a command of a machine that has `grants`, if that is no refusal.
 /// - `peek(cell)` copies the state.
 /// - A store that can fail has tries in place of these, or beside them: see `FallibleStore`. `LocalFallback` makes a
